@@ -1,1 +1,22 @@
-//! See ARCHITECTURE.md.
+//! What controller and agent say to each other, as bytes.
+//!
+//! Types and a codec, no I/O. Both ends are always built from the same source (the controller starts
+//! the agent by its content hash), so the encoding has no version negotiation.
+
+mod catalog;
+mod digest;
+mod event;
+mod facts;
+mod frame;
+mod message;
+mod secret;
+mod value;
+
+pub use catalog::{Begin, Mode, Notice, Notify, Task};
+pub use digest::{Digest, Hasher, ParseDigestError};
+pub use event::{Change, Event, Outcome, Output, Stream, TaskResult};
+pub use facts::{Facts, Interface, Memory, Mount, Os};
+pub use frame::{FRAME_LIMIT, FrameError, decode, encode};
+pub use message::{FromAgent, Refusal, ToAgent};
+pub use secret::{Redactor, Secret};
+pub use value::{ContentRef, TreeEntry, TreeKind, Value};

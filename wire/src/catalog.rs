@@ -1,0 +1,88 @@
+//! What the controller asks of one node: the rendered graph and how to run it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Secret, Value};
+
+/// What to do with the tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// Show what apply would do; change nothing.
+    Plan,
+    /// Make it so.
+    Apply,
+    /// Look at everything and run the checks; change nothing.
+    Verify,
+}
+
+/// Opens a run on a node; the tasks follow in [`crate::ToAgent::Tasks`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Begin {
+    /// The run's id, for the journal.
+    pub run: String,
+    /// Who runs it, `user@controller`, for the lock's message.
+    pub holder: String,
+    /// What to do.
+    pub mode: Mode,
+    /// Whether texts of diffs are wanted.
+    pub diff: bool,
+    /// Stop starting tasks after the first failure.
+    pub fail_fast: bool,
+    /// Tasks at work at once; 0 lets the agent choose.
+    pub parallel: u16,
+    /// Seconds to wait for another run on this node to end.
+    pub lock_wait: u32,
+    /// Hash contents even where size, mtime and inode are what the journal recorded.
+    pub paranoid: bool,
+    /// Texts replaced by `[secret]` in everything the agent sends.
+    pub redact: Vec<Secret>,
+}
+
+/// One task of a node's graph. Tasks are numbered by their place in the whole sequence sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// `module:subject`, or what the role says; unique on the node.
+    pub id: String,
+    /// Name of the module in the registry.
+    pub module: String,
+    /// The role it came from.
+    pub role: String,
+    /// Rendered parameters, the subject among them under the name the schema gives it.
+    pub params: BTreeMap<String, Value>,
+    /// Tasks that must have ended well before this one starts, by number.
+    pub after: Vec<u32>,
+    /// Service tasks to tell when this one changed something.
+    pub notify: Vec<Notify>,
+    /// Edits of the file this task makes, by number, in order: its wanted content includes them.
+    pub edits: Vec<u32>,
+    /// Values and diffs are never shown or stored.
+    pub sensitive: bool,
+    /// Seconds one attempt may take; 0: the module's own limit.
+    pub timeout: u32,
+    /// Further attempts after a failure.
+    pub retries: u16,
+    /// Seconds between attempts.
+    pub retry_delay: u32,
+    /// The user whose rights commands of this task run with; none: the agent's own.
+    pub run_as: Option<String>,
+}
+
+/// Tells a service task that something it reads has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notify {
+    /// The service task's number.
+    pub task: u32,
+    /// What it must do.
+    pub notice: Notice,
+}
+
+/// What a changed task asks of a service. Ordered: a restart includes a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Notice {
+    /// `systemctl reload`.
+    Reload,
+    /// `systemctl restart`.
+    Restart,
+}
