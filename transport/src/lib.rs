@@ -1,1 +1,31 @@
-//! See ARCHITECTURE.md.
+//! How `cm` reaches a host: SSH (russh) or this machine, behind one [`Connection`].
+//!
+//! The road: [`Wanted`] (what the inventory says) → resolver (ssh_config) → [`Endpoint`] → connector
+//! → [`Connection`] → [`Session`] (one command: stdin, stdout, stderr, exit status).
+//!
+//! ```text
+//! Resolver::new(ResolverOptions) -> Resolver;   resolver.resolve(&Wanted).await -> Result<Endpoint, ResolveError>
+//! Connector::new(ConnectorOptions) -> Connector; connector.connect(&Endpoint).await -> Result<Connection, ConnectError>
+//! connector.connect_over(&Endpoint, stream).await   the same over any AsyncRead + AsyncWrite
+//! local::connect() -> Connection
+//! connection.exec("command").await -> Result<Session, SessionError>
+//! ```
+//!
+//! This crate knows nothing of roles, catalogs or agents, and never prints.
+
+mod connection;
+mod endpoint;
+mod error;
+pub mod local;
+mod pipe;
+mod session;
+mod stderr;
+
+pub use connection::{CloseFuture, Connection, ExecFuture, Transport};
+pub use endpoint::{
+    AgentUse, DEFAULT_ATTEMPTS, DEFAULT_CONNECT_TIMEOUT, DEFAULT_KEEPALIVE, DEFAULT_KEEPALIVE_MAX,
+    DEFAULT_PORT, Endpoint, HostKeyPolicy, Wanted,
+};
+pub use error::{ConnectCause, ConnectError, KnownKey, Phase, Place, SessionError, TriedKey};
+pub use session::{Exit, ExitStatus, Session, Stdin, Stdout};
+pub use stderr::{STDERR_KEPT, Stderr, StderrSink};
