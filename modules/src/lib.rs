@@ -1,1 +1,22 @@
-//! See ARCHITECTURE.md.
+//! What `cm` can manage: one file a module, and the node they look at and change.
+//!
+//! See [`Resource`] for what a module is and [`registry`] for the list.
+
+mod module;
+pub mod node;
+mod param;
+pub mod registry;
+mod schema;
+mod thing;
+
+mod library;
+mod text_diff;
+
+pub use module::{Contents, Context, Doing, Effect, Module, Prefetch, Problem, Resource, Seen};
+pub use node::Node;
+pub use param::{
+    AbsolutePath, FileMode, InlineContent, Int, Kind, Param, SourceContent, SourceFolder, TemplateContent,
+    parse_duration,
+};
+pub use schema::{ParamError, ParamSchema, Params, Schema, is_required, key, read_param};
+pub use thing::{Class, Thing, Touches};

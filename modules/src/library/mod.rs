@@ -1,0 +1,5 @@
+//! The modules, one file each; `registry.rs` lists them.
+
+mod ownership;
+
+pub mod file;

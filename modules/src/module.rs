@@ -1,0 +1,254 @@
+//! What every module is: a schema, and for each task a resource that can be looked at and changed.
+
+use std::time::{Duration, Instant};
+
+use cm_wire::{Change, Digest, Mode, Notice, Output};
+
+use crate::{Node, ParamError, Params, Schema, Touches, node::Content};
+
+/// An entry of the registry: one kind of task.
+pub struct Module {
+    /// What it takes.
+    pub schema: &'static Schema,
+    /// Makes a resource of rendered parameters; all validation that needs no node happens here.
+    pub compile: fn(&Params) -> Result<Box<dyn Resource>, ParamError>,
+}
+
+/// One thing of a node in its wanted state.
+///
+/// The agent looks at every resource once at the start of a run; that look decides what a task reports.
+/// Changing happens when the graph allows it, after another look if anything it rests on has changed.
+/// In a plan `change` runs too, on a [`crate::Overlay`] that keeps the effects in memory: so a plan
+/// takes the very path that apply takes.
+pub trait Resource: Send + Sync {
+    /// What it makes and rests on.
+    fn touches(&self) -> Touches;
+
+    /// Names what looks want to read in one go.
+    fn prefetch(&self, _wants: &mut Prefetch) {}
+
+    /// Compares the node with what is wanted.
+    ///
+    /// Something missing underneath (a parent, a user, a package) is a difference, not an error: a
+    /// later task's look happens before an earlier one's change.
+    ///
+    /// # Errors
+    /// When the node cannot be read at all.
+    fn look(&self, context: &Context<'_>) -> Result<Seen, Problem>;
+
+    /// Makes it so. Called after a look that found a difference; looks itself at what it must know.
+    ///
+    /// # Errors
+    /// When it cannot be done. What was there is still whole.
+    fn change(&self, context: &Context<'_>) -> Result<Effect, Problem>;
+
+    /// What a change of these attributes would touch, for the journal: kept before the first change.
+    fn keeps(&self) -> Vec<crate::Thing> {
+        self.touches().makes
+    }
+
+    /// Edits the text of the file it is part of; none for a resource that is not such an edit.
+    ///
+    /// The answer is the whole new text. Editing twice gives the same as editing once.
+    fn edit(&self, _text: &[u8]) -> Option<Result<Vec<u8>, Problem>> {
+        None
+    }
+
+    /// Several resources with the same key that are ready at once are changed by one call of
+    /// [`Resource::change_together`]; none: each alone.
+    fn batch(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Changes several resources of one batch key as one transaction. `self` is the first of them.
+    ///
+    /// # Errors
+    /// When the transaction as a whole failed.
+    fn change_together(&self, others: &[&dyn Resource], context: &Context<'_>) -> Result<Effect, Problem> {
+        let mut effect = self.change(context)?;
+        for other in others {
+            effect.merge(other.change(context)?);
+        }
+        Ok(effect)
+    }
+
+    /// For the batch transaction of others: what this resource asks for, as its module understands it.
+    fn as_any(&self) -> Option<&dyn std::any::Any> {
+        None
+    }
+}
+
+/// The answer of a look.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    /// Nothing to change.
+    AsWanted,
+    /// These attributes differ; never empty.
+    Differs(Vec<Change>),
+    /// It can only be known when everything before it has ended (a command's guard); asked again then.
+    Later,
+    /// Not even a plan can know, because earlier tasks that would change something decide it.
+    Unknown,
+}
+
+impl Seen {
+    /// [`Seen::AsWanted`] where the list is empty.
+    #[must_use]
+    pub fn from_changes(changes: Vec<Change>) -> Self {
+        if changes.is_empty() { Self::AsWanted } else { Self::Differs(changes) }
+    }
+}
+
+/// What a change did beyond reaching the wanted state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Effect {
+    /// An action (a command) says itself whether it changed anything; none: it did what the look found.
+    pub changed: Option<bool>,
+    /// What it printed, where it ran something the user wrote.
+    pub output: Option<Output>,
+    /// The resource has no state to look at again (a command).
+    pub final_: bool,
+}
+
+impl Effect {
+    /// Adds another effect of the same transaction.
+    pub fn merge(&mut self, other: Self) {
+        self.output = other.output.or(self.output.take());
+        self.changed = self.changed.or(other.changed);
+        self.final_ |= other.final_;
+    }
+}
+
+/// Why a look or a change failed: the thing, the cause and what to do, apart.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct Problem {
+    /// What failed and why, a fragment that starts in lower case.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// What the failing command printed.
+    pub output: Option<Box<Output>>,
+}
+
+impl Problem {
+    /// A problem described by a sentence.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, output: None }
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds what a command printed.
+    #[must_use]
+    pub fn output(mut self, output: Output) -> Self {
+        self.output = Some(Box::new(output));
+        self
+    }
+}
+
+/// Turns an I/O error into a [`Problem`] that names the thing.
+pub trait Doing<T> {
+    /// `doing` says what was tried on what: `reading /etc/motd`.
+    ///
+    /// # Errors
+    /// The same failure, told.
+    fn doing(self, doing: impl std::fmt::Display) -> Result<T, Problem>;
+}
+
+impl<T> Doing<T> for std::io::Result<T> {
+    fn doing(self, doing: impl std::fmt::Display) -> Result<T, Problem> {
+        self.map_err(|error| {
+            let problem = Problem::new(format!("{doing}: {}", describe(&error)));
+            match error.kind() {
+                std::io::ErrorKind::StorageFull => {
+                    problem.hint("the file system is full: `df -h` on the node")
+                }
+                std::io::ErrorKind::ReadOnlyFilesystem => {
+                    problem.hint("the file system is mounted read-only; `dmesg` on the node may say why")
+                }
+                std::io::ErrorKind::PermissionDenied => problem.hint("`become: true` runs the agent as root"),
+                _ => problem,
+            }
+        })
+    }
+}
+
+/// An I/O error without the ` (os error 2)` that helps nobody.
+fn describe(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error") {
+        Some(end) => text[..end].to_lowercase(),
+        None => text,
+    }
+}
+
+/// Contents that travel by digest.
+pub trait Contents: Send + Sync {
+    /// Gets a content, from the node's own store or from the controller; blocks until it is there.
+    ///
+    /// # Errors
+    /// When the controller cannot give it.
+    fn fetch(&self, digest: &Digest, size: u64) -> Result<Content, Problem>;
+
+    /// Says early that these will be needed, so that they come in one round trip.
+    fn announce(&self, _digests: &[Digest]) {}
+}
+
+/// What a resource may use while it looks and changes.
+pub struct Context<'a> {
+    /// The machine, or its image in memory in a plan.
+    pub node: &'a dyn Node,
+    /// What the run does.
+    pub mode: Mode,
+    /// Contents by digest.
+    pub contents: &'a dyn Contents,
+    /// Whether texts of diffs are wanted.
+    pub diff: bool,
+    /// Texts and values are not shown.
+    pub sensitive: bool,
+    /// This is the look at the start of a run: nothing has changed yet.
+    pub at_start: bool,
+    /// Tasks before this one have changed something in this run (in a plan: would have).
+    pub disturbed: bool,
+    /// Restarts and reloads asked of this (service) task: what, and because of which task.
+    pub notices: &'a [(Notice, String)],
+    /// Edits that follow this (file) task and are part of its wanted content, in order.
+    pub edits: &'a [&'a dyn Resource],
+    /// When the attempt must have ended.
+    pub deadline: Instant,
+    /// The user commands of this task run as.
+    pub run_as: Option<&'a str>,
+    /// Takes output of a running command as it comes.
+    pub live: &'a (dyn Fn(cm_wire::Stream, &str) + Sync),
+    /// Whether the run is being stopped; waiting loops end then.
+    pub stopping: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Context<'_> {
+    /// What is left of the attempt's time.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether this runs on the image of a plan.
+    #[must_use]
+    pub fn planning(&self) -> bool {
+        self.mode == Mode::Plan
+    }
+}
+
+/// What the looks of a run want to read in one go.
+#[derive(Debug, Default)]
+pub struct Prefetch {
+    /// systemd units, with suffix.
+    pub units: Vec<String>,
+    /// Packages whose candidate versions are needed.
+    pub candidates: Vec<String>,
+}

@@ -1,0 +1,187 @@
+//! The file system of a node.
+
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+};
+
+use cm_wire::Digest;
+
+/// What a directory entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// A device, socket or pipe.
+    Other,
+}
+
+impl FileKind {
+    /// For messages.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Directory => "directory",
+            Self::Link => "link",
+            Self::Other => "special file",
+        }
+    }
+}
+
+/// What lstat(2) says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// What it is.
+    pub kind: FileKind,
+    /// Permission bits with setuid, setgid and sticky.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Length in bytes.
+    pub size: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Modification time, nanoseconds since 1970.
+    pub modified: i128,
+}
+
+/// Mode and owner of something that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// A content to write: small ones in memory, large ones in a file of the agent's own.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// In memory.
+    Bytes(Vec<u8>),
+    /// In a file that only the agent writes.
+    Spooled {
+        /// Where it is on this machine.
+        path: PathBuf,
+        /// Its digest.
+        digest: Digest,
+        /// Its length in bytes.
+        size: u64,
+    },
+}
+
+impl Content {
+    /// Its digest.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Bytes(bytes) => Digest::of(bytes),
+            Self::Spooled { digest, .. } => *digest,
+        }
+    }
+
+    /// Its length in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Spooled { size, .. } => *size,
+        }
+    }
+}
+
+/// Checks a file that was written beside its target before it takes the target's place; an error leaves
+/// the target as it was.
+pub type Validate<'a> = &'a dyn Fn(&Path) -> Result<(), crate::Problem>;
+
+/// The file system of a node. No method follows a symbolic link in the last part of a path.
+pub trait Files {
+    /// lstat(2); none where there is nothing.
+    ///
+    /// # Errors
+    /// Other than "not there" (a missing parent counts as not there).
+    fn stat(&self, path: &Path) -> io::Result<Option<Stat>>;
+
+    /// The content of a regular file of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// `FileTooLarge` beyond the limit, or what reading returns.
+    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>>;
+
+    /// The digest of a regular file's content.
+    ///
+    /// # Errors
+    /// What reading returns.
+    fn digest(&self, path: &Path) -> io::Result<Digest>;
+
+    /// Where a symbolic link points.
+    ///
+    /// # Errors
+    /// When it is not one.
+    fn read_link(&self, path: &Path) -> io::Result<PathBuf>;
+
+    /// The names in a directory, sorted.
+    ///
+    /// # Errors
+    /// When it is not one.
+    fn list(&self, path: &Path) -> io::Result<Vec<OsString>>;
+
+    /// Writes a file so that a reader sees the old or the new one whole: temporary file in the same
+    /// directory, mode and owner, fsync, `validate`, rename. Replaces a file or a link, never a directory.
+    ///
+    /// # Errors
+    /// The outer error is of the file system, the inner one of `validate`; the target is as it was.
+    fn write(
+        &self,
+        path: &Path,
+        content: &Content,
+        attributes: Attributes,
+        validate: Option<Validate<'_>>,
+    ) -> io::Result<Result<(), crate::Problem>>;
+
+    /// mkdir(2) with this mode and owner; the parent must be there.
+    ///
+    /// # Errors
+    /// When something is there already or the parent is not.
+    fn make_directory(&self, path: &Path, attributes: Attributes) -> io::Result<()>;
+
+    /// Makes a symbolic link, replacing a file or link atomically, never a directory.
+    ///
+    /// # Errors
+    /// What the file system returns.
+    fn make_link(&self, path: &Path, target: &Path) -> io::Result<()>;
+
+    /// chmod(2); not for links.
+    ///
+    /// # Errors
+    /// What the file system returns.
+    fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()>;
+
+    /// lchown(2).
+    ///
+    /// # Errors
+    /// What the file system returns.
+    fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()>;
+
+    /// unlink(2) or rmdir(2).
+    ///
+    /// # Errors
+    /// When it is not there, or a directory that is not empty.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes something and all below it; never crosses into another file system, never follows a link.
+    ///
+    /// # Errors
+    /// The first failure; what was removed stays removed.
+    fn remove_tree(&self, path: &Path) -> io::Result<()>;
+}

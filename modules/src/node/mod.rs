@@ -1,0 +1,38 @@
+//! A machine as modules see it: files, commands, accounts, packages and units.
+//!
+//! [`crate::Real`] is this machine; [`crate::Overlay`] keeps changes in memory over another node, for plans
+//! and, over [`crate::Empty`], as the fake node of tests. Modules use nothing else: `std::fs` and
+//! `std::process` are banned in them, because a plan must never change anything.
+
+mod accounts;
+mod commands;
+mod files;
+mod packages;
+mod units;
+
+pub use accounts::{Accounts, Group, GroupChange, User, UserChange};
+pub use commands::{Command, Commands, Finished};
+pub use files::{Attributes, Content, FileKind, Files, Stat};
+pub use packages::{InstalledPackage, PackageAction, PackageRequest, Packages, Transaction};
+pub use units::{UnitAction, UnitState, Units};
+
+use crate::Prefetch;
+
+/// A whole machine.
+pub trait Node: Files + Commands + Accounts + Packages + Units + Send + Sync {
+    /// Reads in one go what many looks want; failures show at the looks themselves.
+    fn prefetch(&self, wants: &Prefetch) {
+        if !wants.units.is_empty() {
+            let _ = self.units(&wants.units);
+        }
+        if !wants.candidates.is_empty() {
+            let _ = self.candidates(&wants.candidates);
+        }
+    }
+
+    /// Whether something that is missing may yet come with what would be installed or run before it.
+    /// Only ever true in a plan; there a missing parent folder, user, unit or program is then assumed.
+    fn may_appear(&self) -> bool {
+        false
+    }
+}

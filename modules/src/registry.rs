@@ -1,0 +1,35 @@
+//! The list of all modules and checks: a new one is its file and one line here.
+
+use crate::{Module, ParamError, Params, Resource, library};
+
+/// Every module, in the order of the documentation.
+pub static MODULES: &[Module] = &[library::file::MODULE];
+
+/// Every check of a role's `verify:` list.
+pub static CHECKS: &[Module] = &[];
+
+/// Names that start a check's module name on the wire, so that a check and a module may share a word.
+pub const CHECK_PREFIX: &str = "check.";
+
+/// The module of this name; checks are found by `check.NAME`.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Module> {
+    match name.strip_prefix(CHECK_PREFIX) {
+        Some(check) => CHECKS.iter().find(|module| module.schema.name == check),
+        None => MODULES.iter().find(|module| module.schema.name == name),
+    }
+}
+
+/// Makes the resource of a task.
+///
+/// # Errors
+/// An unknown module, or a parameter that is wrong.
+pub fn compile(module: &str, params: &Params) -> Result<Box<dyn Resource>, ParamError> {
+    let module = find(module).ok_or_else(|| ParamError::new("module", format!("`{module}` is unknown")))?;
+    for name in params.keys() {
+        if name != module.schema.subject.name && module.schema.param(name).is_none() {
+            return Err(ParamError::new(name, "is not a parameter of this module"));
+        }
+    }
+    (module.compile)(params)
+}
