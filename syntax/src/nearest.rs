@@ -1,6 +1,6 @@
 //! Which known name a mistyped one was meant to be.
 
-use strsim::damerau_levenshtein;
+use strsim::osa_distance;
 
 /// Finds the known name nearest to `word`, if one is near enough to be worth offering.
 ///
@@ -24,7 +24,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             let allowed = (length.max(other_length) / 3).max(usize::from(length > 1));
             let rank = if other == lower {
                 (0, 0)
-            } else if length.abs_diff(other_length) <= allowed && damerau_levenshtein(&lower, &other) == 1 {
+            } else if length.abs_diff(other_length) <= allowed && osa_distance(&lower, &other) == 1 {
                 (1, 1)
             } else if length.min(other_length) >= 3
                 && (other.starts_with(&lower) || lower.starts_with(&other))
@@ -34,7 +34,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
                 if length.abs_diff(other_length) > allowed {
                     return None;
                 }
-                let distance = damerau_levenshtein(&lower, &other);
+                let distance = osa_distance(&lower, &other);
                 (distance <= allowed).then_some((3, distance))?
             };
             Some((rank, candidate))

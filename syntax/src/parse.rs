@@ -60,6 +60,8 @@ struct Builder<'t, 'd> {
     anchors: HashMap<usize, Anchored>,
     aliased: usize,
     root: Option<Node>,
+    /// The last value that begins with `{{` and has no quotes.
+    unquoted: Option<Span>,
 }
 
 /// A finished anchored value and how many values it holds; None while it is still open.
@@ -109,6 +111,7 @@ impl<'t, 'd> Builder<'t, 'd> {
             anchors: HashMap::new(),
             aliased: 0,
             root: None,
+            unquoted: None,
         }
     }
 
@@ -122,7 +125,13 @@ impl<'t, 'd> Builder<'t, 'd> {
                 Ok(event) => event,
                 Err(error) => {
                     let diagnostic = syntax_error::explain(&error, self.text, self.file, self.base);
-                    self.diagnostics.push(diagnostic);
+                    // An unquoted template is told already, and is what made the rest of its line unreadable.
+                    let line =
+                        |span: Span| self.text[..(span.start - self.base) as usize].matches('\n').count();
+                    let place = diagnostic.primary.as_ref().map(|label| line(label.span));
+                    if !self.unquoted.is_some_and(|span| Some(line(span)) == place) {
+                        self.diagnostics.push(diagnostic);
+                    }
                     return None;
                 }
             };
@@ -328,6 +337,7 @@ impl<'t, 'd> Builder<'t, 'd> {
     /// Puts a finished value where it belongs.
     fn take(&mut self, node: Node, count: usize) {
         let (file, base) = (self.file, self.base);
+        let enclosed = self.open.iter().rev().nth(1).is_some_and(|open| open.flow);
         let Some(open) = self.open.last_mut() else {
             self.root = Some(node);
             return;
@@ -362,8 +372,14 @@ impl<'t, 'd> Builder<'t, 'd> {
                     let template = open.flow && self.text[start..].starts_with("{{");
                     let diagnostic = if template {
                         let line = self.text[start..].lines().next().unwrap_or_default();
-                        let expression = line.find("}}").map_or(line, |end| &line[..end + 2]);
+                        // The whole value is quoted where it ends with the line, which it does not inside of `[]` or `{}`.
+                        let expression = if enclosed {
+                            line.find("}}").map_or(line, |end| &line[..end + 2])
+                        } else {
+                            line.split(" #").next().unwrap_or(line).trim_end()
+                        };
                         let end = open.start + expression.len() as u32;
+                        self.unquoted = Some(Span::new(file, open.start, end));
                         Diagnostic::error("a value that begins with `{{` needs quotes")
                             .at(Span::new(file, open.start, end), "YAML reads this as a map in a map")
                             .hint(format!("write \"{expression}\""))
