@@ -4,7 +4,9 @@
 
 mod module;
 pub mod node;
+mod overlay;
 mod param;
+mod real;
 pub mod registry;
 mod schema;
 mod thing;
@@ -14,9 +16,11 @@ mod text_diff;
 
 pub use module::{Contents, Context, Doing, Effect, Module, Prefetch, Problem, Resource, Seen};
 pub use node::Node;
+pub use overlay::{Empty, Overlay};
 pub use param::{
     AbsolutePath, FileMode, InlineContent, Int, Kind, Param, SourceContent, SourceFolder, TemplateContent,
     parse_duration,
 };
+pub use real::Real;
 pub use schema::{ParamError, ParamSchema, Params, Schema, is_required, key, read_param};
 pub use thing::{Class, Thing, Touches};

@@ -1,0 +1,57 @@
+//! A node that keeps all changes in memory over another node: for plans, and over [`Empty`] for tests.
+//!
+//! A plan runs the very same look, change and second look on an overlay over [`crate::Real`] that apply
+//! runs on the machine itself; so a plan is exact by construction. One file for each part of
+//! [`Node`]; each holds its own layer behind its own lock.
+
+mod accounts;
+mod commands;
+mod files;
+mod packages;
+mod units;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::Node;
+
+/// A node with changes kept in memory over the node `below`, which is only ever read.
+pub struct Overlay<'a> {
+    below: &'a dyn Node,
+    files: files::FilesLayer,
+    accounts: accounts::AccountsLayer,
+    commands: commands::CommandsLayer,
+    packages: packages::PackagesLayer,
+    units: units::UnitsLayer,
+    /// A package would be installed or a command run: nobody knows what comes with it.
+    may_appear: AtomicBool,
+}
+
+impl<'a> Overlay<'a> {
+    /// An overlay without changes.
+    #[must_use]
+    pub fn new(below: &'a dyn Node) -> Self {
+        Self {
+            below,
+            files: files::FilesLayer::default(),
+            accounts: accounts::AccountsLayer::default(),
+            commands: commands::CommandsLayer::default(),
+            packages: packages::PackagesLayer::default(),
+            units: units::UnitsLayer::default(),
+            may_appear: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes that something was predicted (a package, a command) that brings what nobody can list.
+    fn things_may_appear(&self) {
+        self.may_appear.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether something may have appeared that neither the layers nor the node below show.
+    fn anything_may_appear(&self) -> bool {
+        self.may_appear.load(Ordering::Relaxed) || self.below.may_appear()
+    }
+}
+
+/// A machine with nothing on it but the root directory: what tests build their nodes on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Empty;

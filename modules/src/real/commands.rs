@@ -1,0 +1,5 @@
+//! Commands of this machine.
+
+/// What running commands needs to remember.
+#[derive(Default)]
+pub(super) struct CommandsState {}

@@ -1,0 +1,31 @@
+//! This machine: the only place of the crate that touches files, processes and the network for real.
+//!
+//! One file for each part of [`Node`]; each holds its own state (what was read once for many looks) and
+//! forgets it when a change touches what it was read from.
+
+mod accounts;
+mod commands;
+mod files;
+mod packages;
+mod units;
+
+/// The machine the process runs on.
+///
+/// Looks of many resources share what is read once (passwd, the package database, units); so one `Real`
+/// belongs to one run, and the next run starts with a new one.
+#[derive(Default)]
+pub struct Real {
+    files: files::FilesState,
+    accounts: accounts::AccountsState,
+    commands: commands::CommandsState,
+    packages: packages::PackagesState,
+    units: units::UnitsState,
+}
+
+impl Real {
+    /// This machine, nothing read yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}

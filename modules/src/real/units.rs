@@ -1,0 +1,5 @@
+//! Units of this machine.
+
+/// What systemd said of units.
+#[derive(Default)]
+pub(super) struct UnitsState {}
