@@ -196,8 +196,8 @@ pub trait Contents: Send + Sync {
     /// When the controller cannot give it.
     fn fetch(&self, digest: &Digest, size: u64) -> Result<Content, Problem>;
 
-    /// Says early that these will be needed, so that they come in one round trip.
-    fn announce(&self, _digests: &[Digest]) {}
+    /// Says early that these (with their sizes in bytes) will be needed, so that they come in one round trip.
+    fn announce(&self, _contents: &[(Digest, u64)]) {}
 }
 
 /// What a resource may use while it looks and changes.
