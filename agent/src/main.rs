@@ -1,2 +1,30 @@
-//! See ARCHITECTURE.md.
-fn main() {}
+//! `cm-agent`: started by `cm` over SSH, never by hand.
+#![expect(clippy::exit, clippy::print_stderr, reason = "the program's own entry point")]
+
+use std::path::Path;
+
+use cm_agent::{install, session, state_dir::StateDir};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["session"] => {
+            let state = StateDir::default_for_user();
+            session::serve(std::io::stdin(), std::io::stdout(), state);
+            // Threads may hang in a write to a controller that is gone; the work itself has ended.
+            std::process::exit(0);
+        }
+        ["install", digest, target] => match install::install(digest, Path::new(target)) {
+            Ok(()) => {}
+            Err(error) => {
+                eprintln!("{error}");
+                std::process::exit(3);
+            }
+        },
+        _ => {
+            eprintln!("cm-agent is started by cm; it is not used by hand");
+            std::process::exit(2);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The agent: it receives a node's graph, applies it in parallel, looks again and tells what happened.
+//!
+//! [`session::serve`] is the whole of it, over any pair of byte streams. Blocking threads, no async runtime:
+//! everything a node does is file and process work.
+
+pub mod contents;
+pub mod former;
+pub mod install;
+pub mod journal;
+pub mod lock;
+pub mod outbox;
+pub mod runner;
+pub mod session;
+pub mod state_dir;

@@ -1,0 +1,133 @@
+//! What the agent says, in order, from any thread; written by one thread so that nobody waits for the wire.
+
+use std::{
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    time::Duration,
+};
+
+use cm_wire::{Event, FromAgent, Redactor, encode};
+
+/// Messages go out at least this often while a run lasts, so that silence means a broken link.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// The sending half; cheap to clone.
+#[derive(Clone)]
+pub struct Outbox {
+    sender: Sender<FromAgent>,
+}
+
+impl Outbox {
+    /// Starts the writing thread. `gone` is set when the other side no longer reads.
+    pub fn start(output: impl Write + Send + 'static, gone: Arc<AtomicBool>) -> (Self, std::thread::JoinHandle<()>) {
+        let (sender, receiver) = channel();
+        let writer = std::thread::spawn(move || write_all(output, &receiver, &gone));
+        (Self { sender }, writer)
+    }
+
+    /// Queues a message; one that nobody will read is dropped.
+    pub fn send(&self, message: FromAgent) {
+        let _ = self.sender.send(message);
+    }
+}
+
+/// Takes secrets out of everything an event says.
+pub fn redact(event: Event, redactor: &Redactor) -> Event {
+    if redactor.is_empty() {
+        return event;
+    }
+    let clean = |text: String| redactor.apply(&text).into_owned();
+    match event {
+        Event::Output { task, stream, text } => Event::Output { task, stream, text: clean(text) },
+        Event::Note(text) => Event::Note(clean(text)),
+        Event::Ended(mut result) => {
+            for change in &mut result.changes {
+                change.before = change.before.take().map(clean);
+                change.after = change.after.take().map(clean);
+                change.diff = change.diff.take().map(clean);
+            }
+            if let Some(output) = &mut result.output {
+                output.stdout = clean(std::mem::take(&mut output.stdout));
+                output.stderr = clean(std::mem::take(&mut output.stderr));
+            }
+            if let cm_wire::Outcome::Failed { error, hint } = &mut result.outcome {
+                *error = clean(std::mem::take(error));
+                *hint = hint.take().map(clean);
+            }
+            Event::Ended(result)
+        }
+        other @ (Event::Waiting { .. } | Event::Started { .. }) => other,
+    }
+}
+
+fn write_all(mut output: impl Write, receiver: &Receiver<FromAgent>, gone: &AtomicBool) {
+    loop {
+        let mut messages = match receiver.recv_timeout(HEARTBEAT) {
+            Ok(first) => vec![first],
+            Err(RecvTimeoutError::Timeout) => vec![FromAgent::Alive],
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        messages.extend(receiver.try_iter());
+        let bytes = join(messages);
+        if output.write_all(&bytes).and_then(|()| output.flush()).is_err() {
+            gone.store(true, Ordering::SeqCst);
+            return;
+        }
+    }
+}
+
+/// Encodes messages; neighbouring events share a frame, up to a size that keeps frames far below the limit.
+fn join(messages: Vec<FromAgent>) -> Vec<u8> {
+    const EVENTS_IN_A_FRAME: usize = 64;
+    let mut bytes = Vec::new();
+    let mut events: Vec<Event> = Vec::new();
+    let flush = |events: &mut Vec<Event>, bytes: &mut Vec<u8>| {
+        if !events.is_empty() {
+            push(bytes, FromAgent::Events(std::mem::take(events)));
+        }
+    };
+    for message in messages {
+        match message {
+            FromAgent::Events(more) => {
+                for event in more {
+                    events.push(event);
+                    if events.len() == EVENTS_IN_A_FRAME {
+                        flush(&mut events, &mut bytes);
+                    }
+                }
+            }
+            other => {
+                flush(&mut events, &mut bytes);
+                push(&mut bytes, other);
+            }
+        }
+    }
+    flush(&mut events, &mut bytes);
+    bytes
+}
+
+/// Appends a frame; events that are too large together go apart, one that is too large alone goes without its texts.
+fn push(bytes: &mut Vec<u8>, message: FromAgent) {
+    match encode(&message) {
+        Ok(frame) => bytes.extend(frame),
+        Err(_) => {
+            let FromAgent::Events(mut events) = message else { return };
+            if events.len() > 1 {
+                let rest = events.split_off(events.len() / 2);
+                push(bytes, FromAgent::Events(events));
+                push(bytes, FromAgent::Events(rest));
+            } else if let Some(Event::Ended(mut result)) = events.pop() {
+                result.output = None;
+                result.changes.iter_mut().for_each(|change| change.diff = None);
+                result.changes.truncate(100);
+                if let Ok(frame) = encode(&FromAgent::Events(vec![Event::Ended(result)])) {
+                    bytes.extend(frame);
+                }
+            }
+        }
+    }
+}
