@@ -60,16 +60,11 @@ pub trait Resource: Send + Sync {
         None
     }
 
-    /// Changes several resources of one batch key as one transaction. `self` is the first of them.
-    ///
-    /// # Errors
-    /// When the transaction as a whole failed.
-    fn change_together(&self, others: &[&dyn Resource], context: &Context<'_>) -> Result<Effect, Problem> {
-        let mut effect = self.change(context)?;
-        for other in others {
-            effect.merge(other.change(context)?);
-        }
-        Ok(effect)
+    /// Changes several resources of one batch key as one transaction: `self` and then the others. The
+    /// answer has one entry for each, in that order, so that one that is impossible fails alone.
+    fn change_together(&self, others: &[&dyn Resource], context: &Context<'_>) -> Vec<Result<Effect, Problem>> {
+        let first = self.change(context);
+        std::iter::once(first).chain(others.iter().map(|other| other.change(context))).collect()
     }
 
     /// For the batch transaction of others: what this resource asks for, as its module understands it.
@@ -108,15 +103,6 @@ pub struct Effect {
     pub output: Option<Output>,
     /// The resource has no state to look at again (a command).
     pub final_: bool,
-}
-
-impl Effect {
-    /// Adds another effect of the same transaction.
-    pub fn merge(&mut self, other: Self) {
-        self.output = other.output.or(self.output.take());
-        self.changed = self.changed.or(other.changed);
-        self.final_ |= other.final_;
-    }
 }
 
 /// Why a look or a change failed: the thing, the cause and what to do, apart.
