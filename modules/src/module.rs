@@ -103,6 +103,8 @@ pub struct Effect {
     pub output: Option<Output>,
     /// The resource has no state to look at again (a command).
     pub final_: bool,
+    /// What a person should know of how it was done: a unit that cannot reload was restarted instead.
+    pub notes: Vec<String>,
 }
 
 /// Why a look or a change failed: the thing, the cause and what to do, apart.

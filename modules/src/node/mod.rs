@@ -12,8 +12,11 @@ mod units;
 
 pub use accounts::{Accounts, Group, GroupChange, User, UserChange};
 pub use commands::{Command, Commands, Finished};
-pub use files::{Attributes, Content, FileKind, Files, Stat};
-pub use packages::{InstalledPackage, PackageAction, PackageRequest, Packages, Transaction};
+pub use files::{Attributes, Content, FileKind, Files, Stat, Validate};
+pub use packages::{
+    InstalledPackage, PackageAction, PackageRequest, Packages, Predicted, Refusal, Remains, Transacted,
+    Transaction,
+};
 pub use units::{UnitAction, UnitState, Units};
 
 use crate::Prefetch;

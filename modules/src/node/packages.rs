@@ -1,11 +1,14 @@
 //! Packages of a node, whatever its package manager.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use crate::Problem;
 
 /// A package that is installed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstalledPackage {
     /// Its version as the package manager writes it.
     pub version: String,
@@ -13,6 +16,20 @@ pub struct InstalledPackage {
     pub held: bool,
     /// It was asked for, not brought in by another.
     pub manual: bool,
+    /// No package has this name; this installed one says that it provides it (`mail-transport-agent`).
+    pub provided_by: Option<String>,
+}
+
+/// What is there of a package that is not installed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Remains {
+    /// Nothing at all, or it is installed.
+    #[default]
+    Nothing,
+    /// Its configuration: it was removed, not purged.
+    Configuration,
+    /// Some of its files: its installation or removal did not come to an end.
+    Broken,
 }
 
 /// What to do with one package.
@@ -27,9 +44,9 @@ pub struct PackageRequest {
 /// What to do with a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PackageAction {
-    /// Install it if it is not there; which version does not matter.
+    /// Install it if it is not there; which version does not matter. Marks it as asked for.
     Install,
-    /// Install this version (a pattern as the package manager takes it, such as `1.24*`), up or down.
+    /// Install this version (a pattern such as `1.24*`), up or down, even where it is held.
     InstallVersion(String),
     /// Bring it to the newest version.
     Latest,
@@ -46,12 +63,42 @@ pub enum PackageAction {
 /// Several packages to be changed together.
 #[derive(Clone, Debug)]
 pub struct Transaction {
-    /// What to do.
+    /// What to do. Several requests may name one package: a version and a hold.
     pub requests: Vec<PackageRequest>,
-    /// Install what is only recommended, too.
-    pub recommends: bool,
+    /// Install what is only recommended, too; none: as the package manager is configured.
+    pub recommends: Option<bool>,
     /// When it must have ended; also bounds the wait for another package manager's lock.
     pub deadline: Instant,
+}
+
+/// How a transaction ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Transacted {
+    /// One entry for each request, in their order.
+    pub results: Vec<Result<(), Problem>>,
+    /// What a person should know beyond that: an interrupted installation that was brought to its end
+    /// first, packages that had to go.
+    pub notes: Vec<String>,
+}
+
+/// Why a request cannot be met.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// For a person.
+    pub problem: Problem,
+    /// The index does not know the name (or the version): another source of packages could.
+    pub unknown: bool,
+}
+
+/// What a transaction would do.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Predicted {
+    /// One entry for each request, in their order.
+    pub results: Vec<Result<(), Refusal>>,
+    /// Packages it would bring or change, those the requested ones need included, with their versions.
+    pub installed: BTreeMap<String, String>,
+    /// Packages it would take away.
+    pub removed: BTreeSet<String>,
 }
 
 /// The package manager of a node. Looks read its database, once for all packages.
@@ -61,6 +108,12 @@ pub trait Packages {
     /// # Errors
     /// When there is no package manager that `cm` knows.
     fn package(&self, name: &str) -> Result<Option<InstalledPackage>, Problem>;
+
+    /// What is there of a package that is not installed.
+    ///
+    /// # Errors
+    /// When there is no package manager that `cm` knows.
+    fn package_remains(&self, name: &str) -> Result<Remains, Problem>;
 
     /// The newest version that could be installed, by name; a name that is not known is left out.
     /// Reads the index as it is, without the network.
@@ -75,16 +128,25 @@ pub trait Packages {
     /// When the index cannot be read.
     fn version_matching(&self, name: &str, pattern: &str) -> Result<Option<String>, Problem>;
 
-    /// Refreshes the index if a name is not in it or it is older than this many seconds (0: always);
-    /// whether it was refreshed. A plan refreshes a copy.
+    /// Refreshes the index if it is missing, older than its sources or older than this many seconds
+    /// (0: always); whether it was refreshed. In a plan it is a copy of the agent's own.
     ///
     /// # Errors
     /// When no source could be read.
     fn refresh_index(&self, older_than: u64, deadline: Instant) -> Result<bool, Problem>;
 
-    /// Runs one transaction of the package manager; conffiles that were changed by hand are kept.
+    /// The same for a copy of the index in the agent's own folder. From then on the copy is what is read.
     ///
     /// # Errors
-    /// What the package manager said.
-    fn transact(&self, transaction: &Transaction) -> Result<(), Problem>;
+    /// When no source could be read.
+    fn refresh_index_copy(&self, older_than: u64, deadline: Instant) -> Result<bool, Problem>;
+
+    /// What a transaction would do after those `before` it; changes nothing but, where a name or version
+    /// is not known, the copy of the index.
+    fn predict(&self, before: &[PackageRequest], transaction: &Transaction) -> Predicted;
+
+    /// Runs one transaction of the package manager; conffiles that were changed by hand are kept. The
+    /// index is refreshed first where a name or version is not in it. A request that is impossible
+    /// fails alone.
+    fn transact(&self, transaction: &Transaction) -> Transacted;
 }

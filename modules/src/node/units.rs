@@ -1,6 +1,9 @@
 //! systemd units of a node.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use crate::Problem;
 
@@ -21,8 +24,22 @@ pub struct UnitState {
     pub can_reload: bool,
     /// `Result` of its last run: `success`, `exit-code`, …
     pub result: String,
-    /// Monotonic microseconds of the last start, 0: never.
+    /// Monotonic microseconds of the last start, 0: never since boot.
     pub started: u64,
+    /// `Id`: its own name, where it was asked for by an alias.
+    pub id: String,
+    /// `Type` of a service: `simple`, `forking`, `notify`, `oneshot`, …; empty for other units.
+    pub kind: String,
+    /// A oneshot service stays active after it has ended.
+    pub remains: bool,
+    /// How often systemd restarted it by itself since it was last started.
+    pub restarts: u64,
+    /// Exit status of the main process's last end; 0 while it runs.
+    pub exit: i32,
+    /// Its conditions held when it was last started (`ConditionResult`).
+    pub conditions: bool,
+    /// The file it was loaded from; empty where there is none.
+    pub fragment: String,
 }
 
 /// What to do with a unit.
@@ -48,7 +65,8 @@ pub enum UnitAction {
 
 /// The service manager of a node.
 pub trait Units {
-    /// The state of units by name (with suffix), one query for all that are not yet known.
+    /// The state of units by the names asked for (with suffix), one query for all that are not yet
+    /// known. A name that no unit can have, such as a template's, is `not-found`.
     ///
     /// # Errors
     /// When the node is not run by systemd or it does not answer.
@@ -59,6 +77,18 @@ pub trait Units {
     /// # Errors
     /// What systemctl said, with the unit's last log lines where it failed to start.
     fn unit(&self, name: &str, action: UnitAction, deadline: Instant) -> Result<(), Problem>;
+
+    /// Waits until a unit that was just started is up, and sees that it stays up for `during`.
+    ///
+    /// # Errors
+    /// When it is not up at the deadline or has ended again, with its last log lines.
+    fn settle(&self, name: &str, during: Duration, deadline: Instant) -> Result<(), Problem>;
+
+    /// The names of all units that have a file, for suggestions.
+    ///
+    /// # Errors
+    /// When the node is not run by systemd or it does not answer.
+    fn unit_names(&self) -> Result<Vec<String>, Problem>;
 
     /// Reads changed unit files.
     ///
