@@ -32,6 +32,16 @@ impl FileKind {
             Self::Other => "special file",
         }
     }
+
+    /// The error of finding this where something else is wanted: `a file`, `a directory`.
+    pub(crate) fn instead_of(self, wanted: &str) -> io::Error {
+        let kind = match self {
+            Self::Directory => io::ErrorKind::IsADirectory,
+            _ if wanted == "a directory" => io::ErrorKind::NotADirectory,
+            _ => io::ErrorKind::InvalidInput,
+        };
+        io::Error::new(kind, format!("it is a {}, not {wanted}", self.word()))
+    }
 }
 
 /// What lstat(2) says.
@@ -106,6 +116,10 @@ pub type Validate<'a> = &'a dyn Fn(&Path) -> Result<(), crate::Problem>;
 
 /// The file system of a node. No method follows a symbolic link in the last part of a path.
 pub trait Files {
+    /// The user and group whose rights changes are made with: what is new belongs to them unless a
+    /// task says otherwise.
+    fn own_ids(&self) -> (u32, u32);
+
     /// lstat(2); none where there is nothing.
     ///
     /// # Errors
@@ -149,7 +163,7 @@ pub trait Files {
         validate: Option<Validate<'_>>,
     ) -> io::Result<Result<(), crate::Problem>>;
 
-    /// mkdir(2) with this mode and owner; the parent must be there.
+    /// Makes a directory with this mode and owner in one step; the parent must be there.
     ///
     /// # Errors
     /// When something is there already or the parent is not.

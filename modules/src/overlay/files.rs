@@ -1,5 +1,463 @@
 //! Files of an overlay: changes in memory over those of the node below; and of the empty node.
+//!
+//! Paths are resolved through links as the kernel does it, so that a file written through a linked
+//! directory is found again by its other name.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ffi::{OsStr, OsString},
+    io,
+    ops::Bound,
+    path::{Component, Path, PathBuf},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
+
+use cm_wire::Digest;
+
+use super::{Empty, Overlay};
+use crate::{
+    Problem,
+    node::{Attributes, Content, FileKind, Files, Stat, Validate},
+    real::read_spooled,
+};
+
+/// Links followed in one path before it counts as a loop (path_resolution(7)).
+const MOST_LINKS: usize = 40;
+
+/// Inode numbers of what exists only in memory start here.
+const FIRST_INODE: u64 = 1 << 62;
 
 /// What has changed over the node below.
 #[derive(Default)]
-pub(super) struct FilesLayer {}
+pub(super) struct FilesLayer {
+    changes: Mutex<Changes>,
+    made: AtomicU64,
+}
+
+/// By path without links in its parents. What is not here is as below, unless something above it is
+/// here and not [`Body::Below`]: that hides all of the node below under it.
+type Changes = BTreeMap<PathBuf, Option<Entry>>;
+
+/// Something that is there; none in [`Changes`] for what is gone.
+#[derive(Clone, Debug)]
+struct Entry {
+    stat: Stat,
+    body: Body,
+}
+
+#[derive(Clone, Debug)]
+enum Body {
+    /// What the node below has at this path, with other attributes perhaps.
+    Below,
+    /// A file that was written.
+    File(Content),
+    /// A directory that was made; nothing of the node below shows in it.
+    Directory,
+    /// A link that was made.
+    Link(PathBuf),
+}
+
+impl FilesLayer {
+    fn lock(&self) -> MutexGuard<'_, Changes> {
+        // Every change of the map is one call; it is whole even where a thread panicked.
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stat(&self, kind: FileKind, attributes: Attributes, size: u64) -> Stat {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Stat {
+            kind,
+            mode: attributes.mode & 0o7777,
+            uid: attributes.uid,
+            gid: attributes.gid,
+            size,
+            inode: FIRST_INODE + self.made.fetch_add(1, Ordering::Relaxed),
+            modified: i128::try_from(now.as_nanos()).unwrap_or(i128::MAX),
+        }
+    }
+}
+
+impl Overlay<'_> {
+    /// What is at a path whose parents have no links.
+    fn entry(&self, changes: &Changes, path: &Path) -> io::Result<Option<Entry>> {
+        if let Some(entry) = changes.get(path) {
+            return Ok(entry.clone());
+        }
+        let nearest = path.ancestors().skip(1).find_map(|ancestor| changes.get(ancestor));
+        match nearest {
+            None | Some(Some(Entry { body: Body::Below, .. })) => {
+                Ok(self.below.stat(path)?.map(|stat| Entry { stat, body: Body::Below }))
+            }
+            Some(_) => Ok(None),
+        }
+    }
+
+    fn link_target(&self, path: &Path, entry: &Entry) -> io::Result<PathBuf> {
+        match &entry.body {
+            Body::Link(target) => Ok(target.clone()),
+            _ => self.below.read_link(path),
+        }
+    }
+
+    /// The path of a directory without links. Where something may yet appear and `assume` is set,
+    /// directories that are missing are taken to be there from now on.
+    fn resolve(&self, changes: &mut Changes, directory: &Path, assume: bool) -> io::Result<PathBuf> {
+        let mut found = PathBuf::from("/");
+        let mut left: VecDeque<OsString> = parts(directory);
+        let mut links = 0;
+        while let Some(part) = left.pop_front() {
+            if part == ".." {
+                found.pop();
+                continue;
+            }
+            let next = found.join(&part);
+            match self.entry(changes, &next)? {
+                Some(entry) if entry.stat.kind == FileKind::Link => {
+                    links += 1;
+                    if links > MOST_LINKS {
+                        return Err(io::Error::other("too many levels of symbolic links"));
+                    }
+                    let target = self.link_target(&next, &entry)?;
+                    if target.is_absolute() {
+                        found = PathBuf::from("/");
+                    }
+                    for part in parts(&target).into_iter().rev() {
+                        left.push_front(part);
+                    }
+                }
+                Some(entry) if entry.stat.kind == FileKind::Directory => found = next,
+                Some(_) => return Err(io::ErrorKind::NotADirectory.into()),
+                None if assume && self.anything_may_appear() => {
+                    let root = Attributes { mode: 0o755, uid: 0, gid: 0 };
+                    let stat = self.files.stat(FileKind::Directory, root, 0);
+                    changes.insert(next.clone(), Some(Entry { stat, body: Body::Directory }));
+                    found = next;
+                }
+                None => return Err(io::ErrorKind::NotFound.into()),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The path with its parents resolved.
+    fn place(&self, changes: &mut Changes, path: &Path, assume: bool) -> io::Result<PathBuf> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(PathBuf::from("/"));
+        };
+        Ok(self.resolve(changes, parent, assume)?.join(name))
+    }
+
+    /// What is at a path, and the path with its parents resolved.
+    fn find(&self, path: &Path) -> io::Result<(PathBuf, Entry)> {
+        let mut changes = self.files.lock();
+        let place = self.place(&mut changes, path, false)?;
+        match self.entry(&changes, &place)? {
+            Some(entry) => Ok((place, entry)),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn find_file(&self, path: &Path) -> io::Result<(PathBuf, Entry)> {
+        let (place, entry) = self.find(path)?;
+        if entry.stat.kind == FileKind::File {
+            Ok((place, entry))
+        } else {
+            Err(entry.stat.kind.instead_of("a file"))
+        }
+    }
+
+    fn names(&self, changes: &Changes, place: &Path, directory: &Entry) -> io::Result<BTreeSet<OsString>> {
+        let mut names: BTreeSet<OsString> = match directory.body {
+            Body::Below => self.below.list(place)?.into_iter().collect(),
+            _ => BTreeSet::new(),
+        };
+        for (path, entry) in under(changes, place) {
+            if path.parent() != Some(place) {
+                continue;
+            }
+            let name = path.file_name().unwrap_or(OsStr::new("")).to_owned();
+            if entry.is_some() {
+                names.insert(name);
+            } else {
+                names.remove(&name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Changes the attributes of what is there.
+    fn alter(&self, path: &Path, alter: impl FnOnce(&mut Stat) -> io::Result<()>) -> io::Result<()> {
+        let mut changes = self.files.lock();
+        let place = self.place(&mut changes, path, false)?;
+        let mut entry = self.entry(&changes, &place)?.ok_or(io::ErrorKind::NotFound)?;
+        alter(&mut entry.stat)?;
+        changes.insert(place, Some(entry));
+        Ok(())
+    }
+
+    /// Puts something where there is nothing or something that is no directory.
+    fn put(
+        &self,
+        path: &Path,
+        wanted: &str,
+        make: impl FnOnce(&Changes, &Path) -> io::Result<Entry>,
+    ) -> io::Result<()> {
+        let mut changes = self.files.lock();
+        if path.parent().is_none() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is the root directory"));
+        }
+        let place = self.place(&mut changes, path, true)?;
+        if let Some(there) = self.entry(&changes, &place)?
+            && there.stat.kind == FileKind::Directory
+        {
+            return Err(there.stat.kind.instead_of(wanted));
+        }
+        let entry = make(&changes, &place)?;
+        changes.insert(place, Some(entry));
+        Ok(())
+    }
+}
+
+impl Files for Overlay<'_> {
+    fn own_ids(&self) -> (u32, u32) {
+        self.below.own_ids()
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
+        if self.files.lock().is_empty() {
+            return self.below.stat(path);
+        }
+        match self.find(path) {
+            Ok((_, entry)) => Ok(Some(entry.stat)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+        let (place, entry) = self.find_file(path)?;
+        match entry.body {
+            Body::File(content) if content.size() > limit => Err(io::ErrorKind::FileTooLarge.into()),
+            Body::File(Content::Bytes(bytes)) => Ok(bytes),
+            Body::File(Content::Spooled { path, .. }) => read_spooled(&path, limit),
+            _ => self.below.read(&place, limit),
+        }
+    }
+
+    fn digest(&self, path: &Path) -> io::Result<Digest> {
+        let (place, entry) = self.find_file(path)?;
+        match entry.body {
+            Body::File(content) => Ok(content.digest()),
+            _ => self.below.digest(&place),
+        }
+    }
+
+    fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
+        let (place, entry) = self.find(path)?;
+        if entry.stat.kind != FileKind::Link {
+            return Err(entry.stat.kind.instead_of("a link"));
+        }
+        self.link_target(&place, &entry)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        let (place, entry) = self.find(path)?;
+        if entry.stat.kind != FileKind::Directory {
+            return Err(entry.stat.kind.instead_of("a directory"));
+        }
+        Ok(self.names(&self.files.lock(), &place, &entry)?.into_iter().collect())
+    }
+
+    /// Without `validate`: there is no file that a command could read, and what the command itself
+    /// reads may not be there yet.
+    fn write(
+        &self,
+        path: &Path,
+        content: &Content,
+        attributes: Attributes,
+        _validate: Option<Validate<'_>>,
+    ) -> io::Result<Result<(), Problem>> {
+        self.put(path, "a file", |_, _| {
+            let stat = self.files.stat(FileKind::File, attributes, content.size());
+            Ok(Entry { stat, body: Body::File(content.clone()) })
+        })?;
+        Ok(Ok(()))
+    }
+
+    fn make_directory(&self, path: &Path, attributes: Attributes) -> io::Result<()> {
+        let mut changes = self.files.lock();
+        let place = self.place(&mut changes, path, true)?;
+        if self.entry(&changes, &place)?.is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let stat = self.files.stat(FileKind::Directory, attributes, 0);
+        changes.insert(place, Some(Entry { stat, body: Body::Directory }));
+        Ok(())
+    }
+
+    fn make_link(&self, path: &Path, target: &Path) -> io::Result<()> {
+        let (uid, gid) = self.own_ids();
+        self.put(path, "a link", |changes, place| {
+            if target.as_os_str().is_empty() {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            // A directory with the setgid bit gives its group to what is made in it (mkdir(2)).
+            let parent = place.parent().map_or(Ok(None), |parent| self.entry(changes, parent))?;
+            let gid =
+                parent.filter(|parent| parent.stat.mode & 0o2000 != 0).map_or(gid, |parent| parent.stat.gid);
+            let size = target.as_os_str().len() as u64;
+            let stat = self.files.stat(FileKind::Link, Attributes { mode: 0o777, uid, gid }, size);
+            Ok(Entry { stat, body: Body::Link(target.to_owned()) })
+        })
+    }
+
+    fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
+        self.alter(path, |stat| {
+            if stat.kind == FileKind::Link {
+                return Err(stat.kind.instead_of("a file or directory"));
+            }
+            stat.mode = mode & 0o7777;
+            Ok(())
+        })
+    }
+
+    fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+        self.alter(path, |stat| {
+            (stat.uid, stat.gid) = (uid, gid);
+            if stat.kind == FileKind::File {
+                // What chown(2) does to a program, so that nobody gives away a setuid one.
+                let setgid = if stat.mode & 0o010 == 0 { 0 } else { 0o2000 };
+                stat.mode &= !(0o4000 | setgid);
+            }
+            Ok(())
+        })
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut changes = self.files.lock();
+        let place = self.place(&mut changes, path, false)?;
+        let entry = self.entry(&changes, &place)?.ok_or(io::ErrorKind::NotFound)?;
+        if place.parent().is_none() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is the root directory"));
+        }
+        if entry.stat.kind == FileKind::Directory && !self.names(&changes, &place, &entry)?.is_empty() {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        forget_under(&mut changes, &place);
+        changes.insert(place, None);
+        Ok(())
+    }
+
+    fn remove_tree(&self, path: &Path) -> io::Result<()> {
+        let mut changes = self.files.lock();
+        let place = self.place(&mut changes, path, false)?;
+        self.entry(&changes, &place)?.ok_or(io::ErrorKind::NotFound)?;
+        if place.parent().is_none() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is the root directory"));
+        }
+        forget_under(&mut changes, &place);
+        changes.insert(place, None);
+        Ok(())
+    }
+}
+
+/// The names of a path, `..` among them; `.` and the root left out.
+fn parts(path: &Path) -> VecDeque<OsString> {
+    path.components()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+        })
+        .collect()
+}
+
+/// The changes under a directory, itself left out. Paths order by their parts, so they are one range.
+fn under<'a>(
+    changes: &'a Changes,
+    directory: &'a Path,
+) -> impl Iterator<Item = (&'a PathBuf, &'a Option<Entry>)> {
+    changes
+        .range::<Path, _>((Bound::Excluded(directory), Bound::Unbounded))
+        .take_while(move |(path, _)| path.starts_with(directory))
+}
+
+fn forget_under(changes: &mut Changes, directory: &Path) {
+    let paths: Vec<PathBuf> = under(changes, directory).map(|(path, _)| path.clone()).collect();
+    for path in paths {
+        changes.remove(&path);
+    }
+}
+
+impl Files for Empty {
+    fn own_ids(&self) -> (u32, u32) {
+        (0, 0)
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
+        let root =
+            Stat { kind: FileKind::Directory, mode: 0o755, uid: 0, gid: 0, size: 0, inode: 1, modified: 0 };
+        Ok((path == Path::new("/")).then_some(root))
+    }
+
+    fn read(&self, _path: &Path, _limit: u64) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn digest(&self, _path: &Path) -> io::Result<Digest> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn read_link(&self, _path: &Path) -> io::Result<PathBuf> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        if path == Path::new("/") { Ok(Vec::new()) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    fn write(
+        &self,
+        _path: &Path,
+        _content: &Content,
+        _attributes: Attributes,
+        _validate: Option<Validate<'_>>,
+    ) -> io::Result<Result<(), Problem>> {
+        Err(unchangeable())
+    }
+
+    fn make_directory(&self, _path: &Path, _attributes: Attributes) -> io::Result<()> {
+        Err(unchangeable())
+    }
+
+    fn make_link(&self, _path: &Path, _target: &Path) -> io::Result<()> {
+        Err(unchangeable())
+    }
+
+    fn set_mode(&self, _path: &Path, _mode: u32) -> io::Result<()> {
+        Err(unchangeable())
+    }
+
+    fn set_owner(&self, _path: &Path, _uid: u32, _gid: u32) -> io::Result<()> {
+        Err(unchangeable())
+    }
+
+    fn remove(&self, _path: &Path) -> io::Result<()> {
+        Err(unchangeable())
+    }
+
+    fn remove_tree(&self, _path: &Path) -> io::Result<()> {
+        Err(unchangeable())
+    }
+}
+
+/// The empty node stays empty: changes belong in an overlay over it.
+fn unchangeable() -> io::Error {
+    io::ErrorKind::ReadOnlyFilesystem.into()
+}

@@ -1,5 +1,271 @@
 //! The file system of this machine.
+//!
+//! Everything is done relative to an opened parent directory, so that nobody who may write there can
+//! swap it between two steps; the last part of a path is never followed.
 
-/// What the file system part remembers.
+mod extended;
+mod parent;
+mod remove;
+mod replace;
+mod sweep;
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, Read},
+    os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
+};
+
+use cm_wire::Digest;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawMode};
+
+use self::{parent::Parent, replace::Replacement};
+use super::Real;
+use crate::{
+    Problem,
+    node::{Attributes, Content, FileKind, Files, Stat, Validate},
+};
+
+/// Files up to this size are read with one call.
+const SMALL: u64 = 256 * 1024;
+
+/// What the file system part remembers: where leftovers were looked for, and its names for new ones.
+///
+/// A cache of digests by (path, size, mtime, inode) would live here, too.
 #[derive(Default)]
-pub(super) struct FilesState {}
+pub(super) struct FilesState {
+    names: replace::Names,
+    swept: sweep::Swept,
+    #[cfg(test)]
+    pub(super) faults: replace::Faults,
+}
+
+impl Files for Real {
+    fn own_ids(&self) -> (u32, u32) {
+        (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
+        match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(raw) => Ok(Some(stat_of(&raw))),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+        let (file, size) = open_file(path)?;
+        read_up_to(file, size, limit)
+    }
+
+    fn digest(&self, path: &Path) -> io::Result<Digest> {
+        let (file, size) = open_file(path)?;
+        if size <= SMALL {
+            let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+            let mut file = file;
+            (&mut file).take(SMALL).read_to_end(&mut bytes)?;
+            if (bytes.len() as u64) < SMALL {
+                return Ok(Digest::of(&bytes));
+            }
+            // It grew meanwhile, or lies about its size as files of /proc do.
+            return Ok(Digest::of_reader((&bytes[..]).chain(file))?.0);
+        }
+        Ok(Digest::of_reader(file)?.0)
+    }
+
+    fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
+        match rustix::fs::readlinkat(CWD, path, Vec::new()) {
+            Ok(target) => Ok(PathBuf::from(OsString::from_vec(target.into_bytes()))),
+            Err(rustix::io::Errno::INVAL) => match self.stat(path)? {
+                Some(stat) => Err(stat.kind.instead_of("a link")),
+                None => Err(io::ErrorKind::NotFound.into()),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        let parent = Parent::of(path)?;
+        let directory = parent.open_directory()?;
+        list(&directory)
+    }
+
+    fn write(
+        &self,
+        path: &Path,
+        content: &Content,
+        attributes: Attributes,
+        validate: Option<Validate<'_>>,
+    ) -> io::Result<Result<(), Problem>> {
+        let parent = Parent::of(path)?;
+        self.files.swept.before_writing(&parent, &self.files.names);
+        let replaced = match parent.stat()? {
+            Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+                return Err(FileKind::Directory.instead_of("a file"));
+            }
+            other => other.is_some(),
+        };
+        let mut new = Replacement::file(&parent, &self.files)?;
+        new.fill(content)?;
+        new.dress(attributes, replaced)?;
+        new.sync()?;
+        if let Some(validate) = validate
+            && let Err(problem) = validate(&new.path(path))
+        {
+            return Ok(Err(problem));
+        }
+        new.take_place()?;
+        self.touched(path);
+        Ok(Ok(()))
+    }
+
+    fn make_directory(&self, path: &Path, attributes: Attributes) -> io::Result<()> {
+        let parent = Parent::of(path)?;
+        self.files.swept.before_writing(&parent, &self.files.names);
+        if parent.stat()?.is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let mut new = Replacement::directory(&parent, &self.files)?;
+        new.dress(attributes, false)?;
+        new.sync()?;
+        new.take_free_place()?;
+        self.touched(path);
+        Ok(())
+    }
+
+    fn make_link(&self, path: &Path, target: &Path) -> io::Result<()> {
+        let parent = Parent::of(path)?;
+        self.files.swept.before_writing(&parent, &self.files.names);
+        if let Some(stat) = parent.stat()?
+            && FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+        {
+            return Err(FileKind::Directory.instead_of("a link"));
+        }
+        let new = Replacement::link(&parent, &self.files, target)?;
+        new.take_place()?;
+        self.touched(path);
+        Ok(())
+    }
+
+    fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
+        let parent = Parent::of_anything(path)?;
+        parent.set_mode(mode)?;
+        self.touched(path);
+        Ok(())
+    }
+
+    fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+        let parent = Parent::of_anything(path)?;
+        parent.set_owner(uid, gid)?;
+        self.touched(path);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let parent = Parent::of(path)?;
+        let stat = parent.stat()?.ok_or(io::ErrorKind::NotFound)?;
+        let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        parent.unlink(directory)?;
+        parent.sync()?;
+        self.touched(path);
+        Ok(())
+    }
+
+    fn remove_tree(&self, path: &Path) -> io::Result<()> {
+        let parent = Parent::of(path)?;
+        let removed = remove::tree(&parent);
+        self.touched(path);
+        removed?;
+        parent.sync()
+    }
+}
+
+impl Real {
+    /// Removes what killed runs left half-written in a directory, and says how many such files there
+    /// were. Writing to a directory does the same before its first write.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn sweep(&self, directory: &Path) -> io::Result<usize> {
+        match Parent::open(directory) {
+            Ok(parent) => sweep::sweep(&parent, &self.files.names),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The content of a spooled file, for the overlay, which otherwise knows only the node below.
+pub(crate) fn read_spooled(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (file, size) = open_file(path)?;
+    read_up_to(file, size, limit)
+}
+
+fn read_up_to(file: File, size: u64, limit: u64) -> io::Result<Vec<u8>> {
+    if size > limit {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+    // One byte more than the limit shows a file that grew meanwhile, or one of /proc, which all say 0.
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+}
+
+/// Opens a regular file for reading; a pipe or device is never waited for or touched.
+fn open_file(path: &Path) -> io::Result<(File, u64)> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(rustix::io::Errno::LOOP) if is_link(path) => return Err(FileKind::Link.instead_of("a file")),
+        Err(rustix::io::Errno::NXIO) => return Err(FileKind::Other.instead_of("a file")),
+        Err(error) => return Err(error.into()),
+    };
+    let stat = stat_of(&rustix::fs::fstat(&file)?);
+    if stat.kind == FileKind::File {
+        Ok((File::from(file), stat.size))
+    } else {
+        Err(stat.kind.instead_of("a file"))
+    }
+}
+
+fn is_link(path: &Path) -> bool {
+    rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+}
+
+/// The names in an opened directory, sorted by bytes.
+fn list(directory: &impl std::os::fd::AsFd) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(OsString::from_vec(name.to_vec()));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn stat_of(raw: &rustix::fs::Stat) -> Stat {
+    Stat {
+        kind: match FileType::from_raw_mode(raw.st_mode) {
+            FileType::RegularFile => FileKind::File,
+            FileType::Directory => FileKind::Directory,
+            FileType::Symlink => FileKind::Link,
+            _ => FileKind::Other,
+        },
+        mode: raw.st_mode & 0o7777,
+        uid: raw.st_uid,
+        gid: raw.st_gid,
+        size: u64::try_from(raw.st_size).unwrap_or(0),
+        inode: raw.st_ino,
+        modified: i128::from(raw.st_mtime) * 1_000_000_000 + i128::from(raw.st_mtime_nsec),
+    }
+}
+
+/// The bits of a mode as chmod(2) takes them.
+fn mode_bits(mode: u32) -> Mode {
+    Mode::from_raw_mode(mode as RawMode & 0o7777)
+}

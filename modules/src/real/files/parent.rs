@@ -1,0 +1,151 @@
+//! The opened directory that holds the last part of a path, and what can be done to that part.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+use rustix::{
+    fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid},
+    io::Errno,
+};
+
+use super::mode_bits;
+use crate::node::FileKind;
+
+/// An opened directory and a name in it.
+pub(super) struct Parent {
+    directory: OwnedFd,
+    name: OsString,
+    /// It may be passed through but not read: then it cannot be flushed either.
+    blind: bool,
+}
+
+impl Parent {
+    /// Opens the parent of a path. Links in the parent's own parts are followed.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is the root directory"));
+        };
+        Self::open_with(parent, name.to_owned())
+    }
+
+    /// As [`Self::of`], but the root directory is taken, too: as `.` in itself.
+    pub(super) fn of_anything(path: &Path) -> io::Result<Self> {
+        if path.parent().is_none() { Self::open(path) } else { Self::of(path) }
+    }
+
+    /// Opens a directory itself; the name is `.`.
+    pub(super) fn open(directory: &Path) -> io::Result<Self> {
+        Self::open_with(directory, OsString::from("."))
+    }
+
+    fn open_with(directory: &Path, name: OsString) -> io::Result<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match rustix::fs::openat(CWD, directory, flags | OFlags::RDONLY, Mode::empty()) {
+            Ok(directory) => Ok(Self { directory, name, blind: false }),
+            Err(Errno::ACCESS) => {
+                let directory = rustix::fs::openat(CWD, directory, flags | OFlags::PATH, Mode::empty())?;
+                Ok(Self { directory, name, blind: true })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// What the directory itself is; names a directory whatever its path.
+    pub(super) fn identity(&self) -> io::Result<(u64, u64)> {
+        let stat = rustix::fs::fstat(&self.directory)?;
+        Ok((stat.st_dev, stat.st_ino))
+    }
+
+    /// lstat(2) of the name.
+    pub(super) fn stat(&self) -> io::Result<Option<Stat>> {
+        match rustix::fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens the directory of this name.
+    pub(super) fn open_directory(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.directory, &self.name, flags, Mode::empty()) {
+            Ok(directory) => Ok(directory),
+            // Linux says "not a directory" of a link, too.
+            Err(Errno::NOTDIR | Errno::LOOP) => match self.stat()? {
+                Some(stat) => Err(super::stat_of(&stat).kind.instead_of("a directory")),
+                None => Err(io::ErrorKind::NotFound.into()),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        // O_PATH needs no right to read it and wakes no device; chmod goes through /proc because
+        // fchmod(2) refuses such descriptors, and the same path in /proc cannot be swapped.
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let it = rustix::fs::openat(&self.directory, &self.name, flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&it)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            return Err(FileKind::Link.instead_of("a file or directory"));
+        }
+        let through_proc = format!("/proc/self/fd/{}", it.as_raw_fd());
+        match rustix::fs::chmodat(CWD, through_proc, mode_bits(mode), AtFlags::empty()) {
+            // No /proc: a root without it, such as a container being built.
+            Err(Errno::NOENT | Errno::NOTDIR) => {
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+                let it = rustix::fs::openat(&self.directory, &self.name, flags, Mode::empty())?;
+                Ok(rustix::fs::fchmod(it, mode_bits(mode))?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    pub(super) fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
+        let (uid, gid) = ids(uid, gid);
+        Ok(rustix::fs::chownat(&self.directory, &self.name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    pub(super) fn unlink(&self, directory: bool) -> io::Result<()> {
+        let flags = if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        match rustix::fs::unlinkat(&self.directory, &self.name, flags) {
+            Err(Errno::BUSY) => Err(mounted()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Makes what was done to the names of the directory last through a loss of power.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        if self.blind {
+            return Ok(());
+        }
+        match rustix::fs::fsync(&self.directory) {
+            // Some file systems (FUSE, 9p) do not know it for directories.
+            Err(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+}
+
+pub(super) fn ids(uid: u32, gid: u32) -> (Option<Uid>, Option<Gid>) {
+    (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+}
+
+/// Something is a mount point: replacing or removing it would strike what is mounted there.
+pub(super) fn mounted() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        "it is a mount point or otherwise held by the system; `findmnt` shows what is mounted",
+    )
+}

@@ -1,0 +1,273 @@
+//! Something new that is made beside its place and takes it in one step.
+//!
+//! A reader, a crash or a loss of power at any moment finds the old or the new one whole. What a killed
+//! run leaves is recognized by its name, see `sweep`.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    hash::{BuildHasher, RandomState},
+    io::{self, Write},
+    os::fd::OwnedFd,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use rustix::{
+    fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags},
+    io::Errno,
+};
+
+use super::{
+    FilesState, extended, mode_bits,
+    parent::{Parent, ids, mounted},
+};
+use crate::node::{Attributes, Content};
+
+/// Names of temporary files: `.cm-<16 hexadecimal digits>.tmp`, the first half of them the run's own.
+#[derive(Default)]
+pub(super) struct Names {
+    run: OnceLock<u32>,
+    next: AtomicU32,
+}
+
+impl Names {
+    fn run(&self) -> u32 {
+        *self.run.get_or_init(|| {
+            // The standard library's source of randomness; 32 bits of it are plenty beside O_EXCL.
+            RandomState::new().hash_one(std::process::id()) as u32
+        })
+    }
+
+    fn next(&self) -> OsString {
+        format!(".cm-{:08x}{:08x}.tmp", self.run(), self.next.fetch_add(1, Ordering::Relaxed)).into()
+    }
+
+    /// Whether a name is one of a temporary file of any run.
+    pub(super) fn is_temporary(name: &OsStr) -> bool {
+        name.as_bytes()
+            .strip_prefix(b".cm-")
+            .and_then(|rest| rest.strip_suffix(b".tmp"))
+            .is_some_and(|token| token.len() == 16 && token.iter().all(u8::is_ascii_hexdigit))
+    }
+
+    /// Whether a temporary name is of this run.
+    pub(super) fn is_mine(&self, name: &OsStr) -> bool {
+        name.as_bytes()[4..].starts_with(format!("{:08x}", self.run()).as_bytes())
+    }
+}
+
+/// What is being made beside its place; removed again unless it takes it.
+pub(super) struct Replacement<'a> {
+    parent: &'a Parent,
+    state: &'a FilesState,
+    name: OsString,
+    /// The new file or directory; a link has none.
+    it: Option<OwnedFd>,
+    is_directory: bool,
+    settled: bool,
+}
+
+impl<'a> Replacement<'a> {
+    /// An empty file that only its owner can read.
+    pub(super) fn file(parent: &'a Parent, state: &'a FilesState) -> io::Result<Self> {
+        state.step()?;
+        let mut new = Self::begin(parent, state);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let it = new.with_free_name(|name| {
+            Ok(rustix::fs::openat(parent.fd(), name, flags, Mode::RUSR | Mode::WUSR)?)
+        })?;
+        // Shows a sweep of another process that somebody is at work here.
+        let _ = rustix::fs::flock(&it, FlockOperation::NonBlockingLockExclusive);
+        new.it = Some(it);
+        new.settled = false;
+        state.step().map(|()| new)
+    }
+
+    /// An empty directory that only its owner can enter.
+    pub(super) fn directory(parent: &'a Parent, state: &'a FilesState) -> io::Result<Self> {
+        state.step()?;
+        let mut new = Self::begin(parent, state);
+        new.is_directory = true;
+        new.with_free_name(|name| Ok(rustix::fs::mkdirat(parent.fd(), name, Mode::RWXU)?))?;
+        new.settled = false;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        new.it = Some(rustix::fs::openat(parent.fd(), &new.name, flags, Mode::empty())?);
+        state.step().map(|()| new)
+    }
+
+    /// A symbolic link.
+    pub(super) fn link(parent: &'a Parent, state: &'a FilesState, target: &Path) -> io::Result<Self> {
+        state.step()?;
+        let mut new = Self::begin(parent, state);
+        new.with_free_name(|name| Ok(rustix::fs::symlinkat(target, parent.fd(), name)?))?;
+        new.settled = false;
+        state.step().map(|()| new)
+    }
+
+    fn begin(parent: &'a Parent, state: &'a FilesState) -> Self {
+        Self { parent, state, name: OsString::new(), it: None, is_directory: false, settled: true }
+    }
+
+    fn with_free_name<T>(&mut self, make: impl Fn(&OsStr) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            self.name = self.state.names.next();
+            match make(&self.name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Where it is now, when its place is `path`.
+    pub(super) fn path(&self, path: &Path) -> PathBuf {
+        path.with_file_name(&self.name)
+    }
+
+    fn it(&self) -> &OwnedFd {
+        // Only links have none, and nothing is written to those.
+        self.it.as_ref().expect("a file or directory is open")
+    }
+
+    /// Writes the content.
+    pub(super) fn fill(&mut self, content: &Content) -> io::Result<()> {
+        let mut file = File::from(self.it().try_clone()?);
+        match content {
+            Content::Bytes(bytes) => file.write_all(bytes)?,
+            Content::Spooled { path, size, .. } => {
+                let mut spooled = File::open(path)?;
+                // The kernel copies (copy_file_range(2), sendfile(2)) where it can.
+                let copied = io::copy(&mut spooled, &mut file)?;
+                if copied != *size {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        format!("the received content has {copied} bytes instead of {size}"),
+                    ));
+                }
+            }
+        }
+        self.state.step()
+    }
+
+    /// Gives it owner, mode and, where it replaces a file, that file's extended attributes.
+    pub(super) fn dress(&mut self, attributes: Attributes, replaces: bool) -> io::Result<()> {
+        let it = self.it();
+        let Attributes { mode, uid, gid } = attributes;
+        let stat = rustix::fs::fstat(it)?;
+        if (stat.st_uid, stat.st_gid) != (uid, gid) {
+            let (uid, gid) = ids(uid, gid);
+            rustix::fs::fchown(it, uid, gid)?;
+        }
+        self.state.step()?;
+        if replaces {
+            let flags =
+                OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+            match rustix::fs::openat(self.parent.fd(), self.parent.name(), flags, Mode::empty()) {
+                Ok(old) => extended::copy(&old, it)?,
+                // A link, a device, a file that the agent may replace but not read.
+                Err(Errno::LOOP | Errno::NXIO | Errno::ACCESS | Errno::NODEV | Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // The mode last: chown(2) takes setuid and setgid away, and an access list sets the mode, too.
+        if stat.st_mode & 0o7777 != mode || replaces || mode & 0o7000 != 0 {
+            rustix::fs::fchmod(it, mode_bits(mode))?;
+        }
+        self.state.step()
+    }
+
+    /// Makes the content last through a loss of power, before the name does.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        if self.is_directory {
+            return self.state.step();
+        }
+        rustix::fs::fsync(self.it())?;
+        self.state.step()
+    }
+
+    /// Takes its place, whatever is there (not a directory).
+    pub(super) fn take_place(mut self) -> io::Result<()> {
+        let fd = self.parent.fd();
+        match rustix::fs::renameat(fd, &self.name, fd, self.parent.name()) {
+            Ok(()) => self.settled = true,
+            Err(Errno::BUSY) => return Err(mounted()),
+            Err(error) => return Err(error.into()),
+        }
+        self.state.step()?;
+        self.parent.sync()
+    }
+
+    /// Takes its place unless something is there.
+    pub(super) fn take_free_place(mut self) -> io::Result<()> {
+        let fd = self.parent.fd();
+        match rustix::fs::renameat_with(fd, &self.name, fd, self.parent.name(), RenameFlags::NOREPLACE) {
+            Ok(()) => {}
+            // A file system that cannot (NFS): the look just before must do. A directory never
+            // replaces anything but an empty directory.
+            Err(Errno::INVAL | Errno::NOSYS) => rustix::fs::renameat(fd, &self.name, fd, self.parent.name())?,
+            Err(error) => return Err(error.into()),
+        }
+        self.settled = true;
+        self.state.step()?;
+        self.parent.sync()
+    }
+}
+
+impl Drop for Replacement<'_> {
+    fn drop(&mut self) {
+        if self.settled || self.state.is_killed() {
+            return;
+        }
+        let flags = if self.is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        // Nothing more can be done; the next write to the directory sweeps it.
+        let _ = rustix::fs::unlinkat(self.parent.fd(), &self.name, flags);
+    }
+}
+
+#[cfg(not(test))]
+impl FilesState {
+    /// A step of a replacement is done; tests make it the last one.
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "it fails in tests")]
+    fn step(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[expect(clippy::unused_self, reason = "tests have a state")]
+    fn is_killed(&self) -> bool {
+        false
+    }
+}
+
+/// Ends a replacement after a given step, as an error or as a kill that runs no clean-up.
+#[cfg(test)]
+#[derive(Default)]
+pub(in crate::real) struct Faults {
+    /// Steps left until the fault, plus one; 0: none.
+    pub(in crate::real) after: AtomicU32,
+    /// The fault is a kill.
+    pub(in crate::real) kill: std::sync::atomic::AtomicBool,
+    /// It struck.
+    pub(in crate::real) struck: std::sync::atomic::AtomicBool,
+}
+
+#[cfg(test)]
+impl FilesState {
+    fn step(&self) -> io::Result<()> {
+        if self.faults.after.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        if self.faults.after.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.faults.struck.store(true, Ordering::Relaxed);
+            return Err(io::Error::other("injected"));
+        }
+        Ok(())
+    }
+
+    fn is_killed(&self) -> bool {
+        self.faults.struck.load(Ordering::Relaxed) && self.faults.kill.load(Ordering::Relaxed)
+    }
+}
