@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -198,7 +199,7 @@ pub enum ConnectCause {
         jump: String,
         /// Why it could not be reached.
         #[source]
-        source: Box<ConnectError>,
+        source: Arc<ConnectError>,
     },
     /// The jump host was reached but it could not reach the host.
     #[error("jump host `{jump}` could not open a connection to {address}: {reason}{}", Attempts(*.attempts))]
@@ -356,6 +357,19 @@ impl ConnectCause {
             | Self::KeyFile { .. } => false,
             Self::Jump { source, .. } => source.is_temporary(),
         }
+    }
+
+    /// Returns the cause with the number of attempts that led to it.
+    pub(crate) fn after(mut self, made: u32) -> Self {
+        if let Self::Unreachable { attempts, .. }
+        | Self::Refused { attempts, .. }
+        | Self::TimedOut { attempts, .. }
+        | Self::Closed { attempts, .. }
+        | Self::JumpRefused { attempts, .. } = &mut self
+        {
+            *attempts = made;
+        }
+        self
     }
 
     /// Returns lines that belong below the cause.

@@ -13,19 +13,34 @@
 //!
 //! This crate knows nothing of roles, catalogs or agents, and never prints.
 
+mod algorithms;
+mod authenticate;
+mod channel_io;
 mod connection;
+mod connector;
+mod dial;
 mod endpoint;
 mod error;
+mod handler;
+mod host_key;
+mod keys;
+mod known_hosts;
+mod known_hosts_edit;
 pub mod local;
+mod pattern;
 mod pipe;
 mod session;
+mod ssh;
 mod stderr;
+mod stream;
 
 pub use connection::{CloseFuture, Connection, ExecFuture, Transport};
+pub use connector::{Connector, ConnectorOptions};
 pub use endpoint::{
     AgentUse, DEFAULT_ATTEMPTS, DEFAULT_CONNECT_TIMEOUT, DEFAULT_KEEPALIVE, DEFAULT_KEEPALIVE_MAX,
     DEFAULT_PORT, Endpoint, HostKeyPolicy, Wanted,
 };
 pub use error::{ConnectCause, ConnectError, KnownKey, Phase, Place, SessionError, TriedKey};
+pub use keys::{AskPassphrase, Passphrase};
 pub use session::{Exit, ExitStatus, Session, Stdin, Stdout};
 pub use stderr::{STDERR_KEPT, Stderr, StderrSink};
