@@ -1,0 +1,242 @@
+//! The store in a file.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
+
+use redb::{Database, DatabaseError, ReadableDatabase};
+
+use crate::{
+    StateError, stored,
+    tables::{Direction, ReadTables, Table, Transact, WriteTables},
+};
+
+use super::{
+    DEFAULT_LOCK_WAIT,
+    backend::{builder, storage},
+    create,
+    explain::explain,
+    format,
+    guard::guarded,
+    opened::{self, Access, Opened},
+    redb_tables::{NoTables, ReadView, WriteView},
+    waiting::Waiting,
+};
+
+/// How often a file may be found in need of repair right after it was repaired.
+const REPAIRS: u32 = 3;
+
+/// A store in a redb file. Nothing is held open between calls; any number of these, in any
+/// number of processes and threads, may use one file.
+#[derive(Debug)]
+pub struct RedbStore {
+    path: PathBuf,
+    wait: Duration,
+    /// Threads of one process queue here instead of polling the file's lock against each other.
+    gate: RwLock<()>,
+}
+
+/// What came of one attempt to get at the file.
+enum Attempt<R> {
+    Done(R),
+    /// Someone else is at it.
+    Locked,
+    /// Whoever wrote last was killed, and a reader may not repair.
+    NeedsRepair,
+    /// The path leads to another file by now.
+    Moved,
+}
+
+impl RedbStore {
+    /// The store at this path, once what is there has been found usable. Nothing is created: a
+    /// file that does not exist reads as empty, and comes into being with the first write (0600,
+    /// its folder 0700).
+    ///
+    /// # Errors
+    /// When something is there that is not a state file of `cm`, or cannot be used.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, StateError> {
+        Self::open_with_wait(path, DEFAULT_LOCK_WAIT)
+    }
+
+    /// The same, with a limit of its own for the time to wait for other processes.
+    ///
+    /// # Errors
+    /// As [`RedbStore::open`].
+    pub fn open_with_wait(path: impl Into<PathBuf>, wait: Duration) -> Result<Self, StateError> {
+        let store = Self { path: path.into(), wait, gate: RwLock::new(()) };
+        store.read(|_| Ok(()))?;
+        Ok(store)
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the whole file: every page's checksum, then every record's. Others wait meanwhile.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`] names the first thing that does not fit.
+    pub fn check(&self) -> Result<(), StateError> {
+        if opened::open(&self.path, Access::Read)?.is_none() {
+            return Ok(());
+        }
+        self.exclusively(|path, database| {
+            // False: only the map of free pages was wrong, and is mended.
+            database.check_integrity().map_err(|error| explain(path, error))?;
+            let transaction = database.begin_read().map_err(|error| explain(path, error))?;
+            format::check(path, &transaction)?;
+            let view = ReadView::open(path, &transaction)?;
+            Table::ALL.into_iter().try_for_each(|table| {
+                view.scan(table, b"", Direction::Ascending, &mut |key, value| {
+                    stored::verify(&view, table, key, value).map(std::ops::ControlFlow::Continue)
+                })
+            })
+        })
+    }
+
+    /// Opens the file for this process alone, making it if need be, and closes it again.
+    fn exclusively<R>(
+        &self,
+        body: impl FnOnce(&Path, &mut Database) -> Result<R, StateError>,
+    ) -> Result<R, StateError> {
+        // A transaction that panicked left nothing behind but the poison.
+        let _turn = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        self.exclusively_in_turn(body)
+    }
+
+    fn exclusively_in_turn<R>(
+        &self,
+        body: impl FnOnce(&Path, &mut Database) -> Result<R, StateError>,
+    ) -> Result<R, StateError> {
+        let mut waiting = Waiting::new(self.wait);
+        let mut body = Some(body);
+        loop {
+            let Some(opened) = opened::open(&self.path, Access::Write)? else {
+                guarded(&self.path, || create::create(&self.path))?;
+                continue;
+            };
+            match guarded(&self.path, || self.attempt_write(opened, &mut body))? {
+                Attempt::Done(result) => return Ok(result),
+                Attempt::Locked | Attempt::NeedsRepair => waiting.pause(&self.path)?,
+                Attempt::Moved => {}
+            }
+        }
+    }
+
+    fn attempt_write<R, F>(&self, opened: Opened, body: &mut Option<F>) -> Result<Attempt<R>, StateError>
+    where
+        F: FnOnce(&Path, &mut Database) -> Result<R, StateError>,
+    {
+        let path = &self.path;
+        let identity = opened.identity();
+        // "Create" makes a database of an empty file only, and this one was not empty.
+        let mut database = match builder().create_with_backend(storage(path, opened.file)?) {
+            Ok(database) => database,
+            Err(DatabaseError::DatabaseAlreadyOpen) => return Ok(Attempt::Locked),
+            Err(error) => return Err(explain(path, error)),
+        };
+        if !opened::is_at(path, identity) {
+            return Ok(Attempt::Moved);
+        }
+        let Some(body) = body.take() else { return Ok(Attempt::Locked) };
+        let result = body(path, &mut database);
+        // What was committed is durable by now. A file that could not be closed in order is
+        // repaired by whoever opens it next.
+        let _ = database.close();
+        result.map(Attempt::Done)
+    }
+
+    fn attempt_read<R, F>(&self, opened: Opened, body: &mut Option<F>) -> Result<Attempt<R>, StateError>
+    where
+        F: FnOnce(&dyn ReadTables) -> Result<R, StateError>,
+    {
+        let path = &self.path;
+        let identity = opened.identity();
+        let database = match builder().open_read_only_with_backend(storage(path, opened.file)?) {
+            Ok(database) => database,
+            Err(DatabaseError::DatabaseAlreadyOpen) => return Ok(Attempt::Locked),
+            Err(DatabaseError::RepairAborted) => return Ok(Attempt::NeedsRepair),
+            Err(error) => return Err(explain(path, error)),
+        };
+        if !opened::is_at(path, identity) {
+            return Ok(Attempt::Moved);
+        }
+        let transaction = database.begin_read().map_err(|error| explain(path, error))?;
+        format::check(path, &transaction)?;
+        let view = ReadView::open(path, &transaction)?;
+        let Some(body) = body.take() else { return Ok(Attempt::Locked) };
+        body(&view).map(Attempt::Done)
+    }
+}
+
+impl Transact for RedbStore {
+    fn read<R>(&self, body: impl FnOnce(&dyn ReadTables) -> Result<R, StateError>) -> Result<R, StateError> {
+        let _turn = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = Waiting::new(self.wait);
+        let mut repairs = 0;
+        let mut body = Some(body);
+        loop {
+            let Some(opened) = opened::open(&self.path, Access::Read)? else {
+                return match body.take() {
+                    Some(body) => body(&NoTables(&self.path)),
+                    // The body is taken by the attempt that returns its result.
+                    None => unreachable!(),
+                };
+            };
+            match guarded(&self.path, || self.attempt_read(opened, &mut body))? {
+                Attempt::Done(result) => return Ok(result),
+                Attempt::Locked => waiting.pause(&self.path)?,
+                Attempt::NeedsRepair if repairs == REPAIRS => {
+                    let detail = "it needs repair again after each repair".to_owned();
+                    return Err(StateError::Damaged { path: self.path.clone(), detail });
+                }
+                Attempt::NeedsRepair => {
+                    repairs += 1;
+                    // Opening it to write is the repair.
+                    self.exclusively_in_turn(|_, _| Ok(()))?;
+                }
+                Attempt::Moved => {}
+            }
+        }
+    }
+
+    fn write<R>(
+        &self,
+        body: impl FnOnce(&mut dyn WriteTables) -> Result<R, StateError>,
+    ) -> Result<R, StateError> {
+        self.exclusively(|path, database| {
+            let mut transaction = database.begin_write().map_err(|error| explain(path, error))?;
+            // Else whoever opens the file after a kill -9 reads all of it first.
+            transaction.set_quick_repair(true);
+            format::check_and_raise(path, &transaction)?;
+            // An error drops the transaction, which undoes it.
+            let result = body(&mut WriteView::open(path, &transaction)?)?;
+            transaction.commit().map_err(|error| explain(path, error))?;
+            Ok(result)
+        })
+    }
+
+    fn compact_storage(&self) -> Result<(u64, u64), StateError> {
+        if opened::open(&self.path, Access::Read)?.is_none() {
+            return Ok((0, 0));
+        }
+        let size = |path: &Path| {
+            let metadata = std::fs::metadata(path);
+            metadata
+                .map(|metadata| metadata.len())
+                .map_err(|source| StateError::Io { path: path.to_owned(), source })
+        };
+        let before = size(&self.path)?;
+        self.exclusively(|path, database| {
+            let transaction = database.begin_read().map_err(|error| explain(path, error))?;
+            format::check(path, &transaction)?;
+            drop(transaction);
+            database.compact().map_err(|error| explain(path, error))
+        })?;
+        Ok((before, size(&self.path)?))
+    }
+}

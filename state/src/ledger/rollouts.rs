@@ -1,0 +1,28 @@
+//! Rollouts: bytes kept for later, under a name.
+
+use std::ops::ControlFlow;
+
+use crate::{
+    StateError,
+    stored::{self, StoredRollout},
+    tables::{Direction, ReadTables, Table, WriteTables},
+};
+
+use super::name_of;
+
+pub(crate) fn put(tables: &mut dyn WriteTables, id: &str, bytes: &[u8]) -> Result<(), StateError> {
+    stored::put(tables, id.as_bytes(), &StoredRollout(bytes.to_vec()))
+}
+
+pub(crate) fn get(tables: &dyn ReadTables, id: &str) -> Result<Option<Vec<u8>>, StateError> {
+    Ok(stored::get::<StoredRollout>(tables, id.as_bytes())?.map(|rollout| rollout.0))
+}
+
+pub(crate) fn ids(tables: &dyn ReadTables) -> Result<Vec<String>, StateError> {
+    let mut ids = Vec::new();
+    tables.scan(Table::Rollouts, b"", Direction::Ascending, &mut |key, _| {
+        ids.push(name_of(tables, "the rollout", key)?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(ids)
+}

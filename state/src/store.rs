@@ -1,0 +1,202 @@
+//! The one door to what is remembered.
+
+use crate::{
+    AuditEntry, AuditRecord, Compaction, FailedHosts, HostRecord, HostResult, HostSummary, NewRun, Node,
+    NodeResources, NodeUpdate, Pruned, Resource, Retention, RunFinish, RunId, RunSummary, StateError,
+    TaskFilter, Timestamp,
+    ledger::{audit, nodes, resources, results, retention, rollouts, runs},
+    tables::Transact,
+};
+
+/// What `cm` remembers. Every method is one transaction: it happens as a whole or not at all,
+/// and is durable when it returns. Methods block (on the disk, and on other processes that use
+/// the file); call them off an async runtime's threads.
+///
+/// # Errors
+/// Every method returns a [`StateError`] when the state cannot be used.
+pub trait Store: Send + Sync {
+    /// Records that a run begins and gives it a name.
+    fn begin_run(&self, run: &NewRun) -> Result<RunId, StateError>;
+    /// Records what a run did on some hosts, and what was learned of them. Collect what comes
+    /// within a moment and hand it over together: the cost is mostly per call.
+    fn record_hosts(&self, run: &RunId, hosts: &[HostRecord]) -> Result<(), StateError>;
+    /// Records how a run ended. A run that has ended already keeps its end.
+    fn finish_run(&self, run: &RunId, finish: &RunFinish) -> Result<RunSummary, StateError>;
+    /// Ends runs whose controller is gone as interrupted, and returns them, newest first.
+    fn close_interrupted(&self, now: Timestamp) -> Result<Vec<RunSummary>, StateError>;
+    /// The newest runs first, at most `limit`.
+    fn runs(&self, limit: usize) -> Result<Vec<RunSummary>, StateError>;
+    /// The run of this id, of the only id that begins so, or of the only one whose last part
+    /// (`k3f` of `20261122-171530-k3f`) begins so.
+    fn find_run(&self, given: &str) -> Result<RunSummary, StateError>;
+    /// Every host of a run, by name, without tasks.
+    fn run_hosts(&self, run: &RunId) -> Result<Vec<HostSummary>, StateError>;
+    /// What a run did on one host; none: it has no result there.
+    fn run_host(&self, run: &RunId, host: &str) -> Result<Option<HostResult>, StateError>;
+    /// What a run did on every host that has a result, by name.
+    fn run_results(&self, run: &RunId, filter: TaskFilter) -> Result<Vec<HostResult>, StateError>;
+    /// What `@failed` stands for; none: no run is over.
+    fn failed_hosts(&self) -> Result<Option<FailedHosts>, StateError>;
+
+    /// Every node, by name.
+    fn nodes(&self) -> Result<Vec<Node>, StateError>;
+    /// One node.
+    fn node(&self, name: &str) -> Result<Option<Node>, StateError>;
+    /// The facts (JSON texts) of those of these nodes that have some.
+    fn facts(&self, nodes: &[&str]) -> Result<Vec<(String, String)>, StateError>;
+    /// Records what was learned of nodes.
+    fn upsert_nodes(&self, updates: &[NodeUpdate]) -> Result<(), StateError>;
+    /// Forgets a node, its facts and resources; false: it was not known.
+    fn forget_node(&self, name: &str) -> Result<bool, StateError>;
+
+    /// The resources of a node, by id.
+    fn resources(&self, node: &str) -> Result<Vec<Resource>, StateError>;
+    /// Records what was learned of resources.
+    fn put_resources(&self, updates: &[NodeResources]) -> Result<(), StateError>;
+    /// Forgets these resources of a node.
+    fn forget_resources(&self, node: &str, ids: &[&str]) -> Result<(), StateError>;
+
+    /// Adds lines to the audit log.
+    fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StateError>;
+    /// The newest lines of the audit log first, at most `limit`.
+    fn audit(&self, limit: usize) -> Result<Vec<AuditRecord>, StateError>;
+
+    /// Keeps a rollout, replacing what its id had.
+    fn put_rollout(&self, id: &str, bytes: &[u8]) -> Result<(), StateError>;
+    /// A rollout.
+    fn rollout(&self, id: &str) -> Result<Option<Vec<u8>>, StateError>;
+    /// The ids of all rollouts, in order.
+    fn rollouts(&self) -> Result<Vec<String>, StateError>;
+
+    /// Takes old runs away. The space is used again; [`Store::compact`] gives it back.
+    fn prune(&self, retention: &Retention) -> Result<Pruned, StateError>;
+    /// Makes the file as small as it can be. Others wait while it lasts.
+    fn compact(&self) -> Result<Compaction, StateError>;
+}
+
+impl<T: Transact> Store for T {
+    fn begin_run(&self, run: &NewRun) -> Result<RunId, StateError> {
+        self.write(|tables| runs::begin(tables, run))
+    }
+
+    fn record_hosts(&self, run: &RunId, hosts: &[HostRecord]) -> Result<(), StateError> {
+        if hosts.is_empty() {
+            return Ok(());
+        }
+        // Packing is most of the work, and needs no lock: do it before others have to wait.
+        let packed = results::pack(hosts)?;
+        self.write(|tables| results::record(tables, run, &packed, hosts))
+    }
+
+    fn finish_run(&self, run: &RunId, finish: &RunFinish) -> Result<RunSummary, StateError> {
+        self.write(|tables| runs::finish(tables, run, finish))
+    }
+
+    fn close_interrupted(&self, now: Timestamp) -> Result<Vec<RunSummary>, StateError> {
+        let dead = self.read(|tables| runs::abandoned(tables, now))?;
+        if dead.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write(|tables| runs::close(tables, &dead, now))
+    }
+
+    fn runs(&self, limit: usize) -> Result<Vec<RunSummary>, StateError> {
+        self.read(|tables| runs::newest(tables, limit))
+    }
+
+    fn find_run(&self, given: &str) -> Result<RunSummary, StateError> {
+        self.read(|tables| runs::find(tables, given))
+    }
+
+    fn run_hosts(&self, run: &RunId) -> Result<Vec<HostSummary>, StateError> {
+        self.read(|tables| results::summaries(tables, run))
+    }
+
+    fn run_host(&self, run: &RunId, host: &str) -> Result<Option<HostResult>, StateError> {
+        self.read(|tables| results::one(tables, run, host))
+    }
+
+    fn run_results(&self, run: &RunId, filter: TaskFilter) -> Result<Vec<HostResult>, StateError> {
+        self.read(|tables| results::all(tables, run, filter))
+    }
+
+    fn failed_hosts(&self) -> Result<Option<FailedHosts>, StateError> {
+        self.read(|tables| results::failed(tables))
+    }
+
+    fn nodes(&self) -> Result<Vec<Node>, StateError> {
+        self.read(|tables| nodes::all(tables))
+    }
+
+    fn node(&self, name: &str) -> Result<Option<Node>, StateError> {
+        self.read(|tables| nodes::one(tables, name))
+    }
+
+    fn facts(&self, nodes: &[&str]) -> Result<Vec<(String, String)>, StateError> {
+        self.read(|tables| nodes::facts(tables, nodes))
+    }
+
+    fn upsert_nodes(&self, updates: &[NodeUpdate]) -> Result<(), StateError> {
+        if updates.is_empty() {
+            return Ok(());
+        }
+        self.write(|tables| nodes::upsert(tables, updates))
+    }
+
+    fn forget_node(&self, name: &str) -> Result<bool, StateError> {
+        self.write(|tables| nodes::forget(tables, name))
+    }
+
+    fn resources(&self, node: &str) -> Result<Vec<Resource>, StateError> {
+        self.read(|tables| resources::all(tables, node))
+    }
+
+    fn put_resources(&self, updates: &[NodeResources]) -> Result<(), StateError> {
+        if updates.is_empty() {
+            return Ok(());
+        }
+        self.write(|tables| {
+            updates.iter().try_for_each(|update| resources::merge(tables, &update.node, &update.updates))
+        })
+    }
+
+    fn forget_resources(&self, node: &str, ids: &[&str]) -> Result<(), StateError> {
+        self.write(|tables| resources::forget(tables, node, ids))
+    }
+
+    fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StateError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.write(|tables| audit::append(tables, entries))
+    }
+
+    fn audit(&self, limit: usize) -> Result<Vec<AuditRecord>, StateError> {
+        self.read(|tables| audit::newest(tables, limit))
+    }
+
+    fn put_rollout(&self, id: &str, bytes: &[u8]) -> Result<(), StateError> {
+        self.write(|tables| rollouts::put(tables, id, bytes))
+    }
+
+    fn rollout(&self, id: &str) -> Result<Option<Vec<u8>>, StateError> {
+        self.read(|tables| rollouts::get(tables, id))
+    }
+
+    fn rollouts(&self) -> Result<Vec<String>, StateError> {
+        self.read(|tables| rollouts::ids(tables))
+    }
+
+    fn prune(&self, retention: &Retention) -> Result<Pruned, StateError> {
+        let doomed = self.read(|tables| retention::doomed(tables, retention))?;
+        if doomed.is_empty() {
+            return Ok(Pruned::default());
+        }
+        self.write(|tables| retention::prune(tables, retention))
+    }
+
+    fn compact(&self) -> Result<Compaction, StateError> {
+        let (before, after) = self.compact_storage()?;
+        Ok(Compaction { before, after })
+    }
+}
