@@ -1,7 +1,13 @@
 //! What `cm` can manage: one file a module, and the node they look at and change.
 //!
 //! See [`Resource`] for what a module is and [`registry`] for the list.
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare real directories")
+)]
 
+mod account_files;
+mod home;
 mod module;
 pub mod node;
 mod overlay;

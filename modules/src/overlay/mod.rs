@@ -19,7 +19,6 @@ pub struct Overlay<'a> {
     below: &'a dyn Node,
     files: files::FilesLayer,
     accounts: accounts::AccountsLayer,
-    commands: commands::CommandsLayer,
     packages: packages::PackagesLayer,
     units: units::UnitsLayer,
     /// A package would be installed or a command run: nobody knows what comes with it.
@@ -34,7 +33,6 @@ impl<'a> Overlay<'a> {
             below,
             files: files::FilesLayer::default(),
             accounts: accounts::AccountsLayer::default(),
-            commands: commands::CommandsLayer::default(),
             packages: packages::PackagesLayer::default(),
             units: units::UnitsLayer::default(),
             may_appear: AtomicBool::new(false),

@@ -24,7 +24,6 @@ pub(crate) use files::read_spooled;
 pub struct Real {
     files: files::FilesState,
     accounts: accounts::AccountsState,
-    commands: commands::CommandsState,
     packages: packages::PackagesState,
     units: units::UnitsState,
 }
