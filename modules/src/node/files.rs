@@ -74,6 +74,17 @@ pub struct Attributes {
     pub gid: u32,
 }
 
+impl Attributes {
+    /// What becomes of them for something new in this parent: its setgid bit is passed on.
+    pub(crate) fn made_in(self, parent: &Stat, kind: FileKind) -> Self {
+        if parent.mode & 0o2000 == 0 {
+            return self;
+        }
+        let bit = if kind == FileKind::Directory { 0o2000 } else { 0 };
+        Self { gid: parent.gid, mode: self.mode | bit, ..self }
+    }
+}
+
 /// A content to write: small ones in memory, large ones in a file of the agent's own.
 #[derive(Clone, Debug)]
 pub enum Content {
@@ -119,6 +130,14 @@ pub trait Files {
     /// The user and group whose rights changes are made with: what is new belongs to them unless a
     /// task says otherwise.
     fn own_ids(&self) -> (u32, u32);
+
+    /// The attributes that something new gets at this path where a task does not say otherwise: the
+    /// agent's own user and group, but the group (and for a directory the bit itself) of a parent
+    /// with the setgid bit, as mkdir(2) and open(2) do it.
+    ///
+    /// # Errors
+    /// When the parent cannot be looked at; a missing one counts as one without the bit.
+    fn attributes_of_new(&self, path: &Path, mode: u32, kind: FileKind) -> io::Result<Attributes>;
 
     /// lstat(2); none where there is nothing.
     ///

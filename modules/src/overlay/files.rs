@@ -227,15 +227,26 @@ impl Files for Overlay<'_> {
         self.below.own_ids()
     }
 
+    fn attributes_of_new(&self, path: &Path, mode: u32, kind: FileKind) -> io::Result<Attributes> {
+        let (uid, gid) = self.own_ids();
+        let own = Attributes { mode, uid, gid };
+        let mut changes = self.files.lock();
+        match self.resolve(&mut changes, path.parent().unwrap_or(path), false) {
+            Ok(parent) => {
+                Ok(self.entry(&changes, &parent)?.map_or(own, |parent| own.made_in(&parent.stat, kind)))
+            }
+            Err(error) if is_missing(&error) => Ok(own),
+            Err(error) => Err(error),
+        }
+    }
+
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
         if self.files.lock().is_empty() {
             return self.below.stat(path);
         }
         match self.find(path) {
             Ok((_, entry)) => Ok(Some(entry.stat)),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                Ok(None)
-            }
+            Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -307,12 +318,13 @@ impl Files for Overlay<'_> {
             if target.as_os_str().is_empty() {
                 return Err(io::ErrorKind::NotFound.into());
             }
-            // A directory with the setgid bit gives its group to what is made in it (mkdir(2)).
-            let parent = place.parent().map_or(Ok(None), |parent| self.entry(changes, parent))?;
-            let gid =
-                parent.filter(|parent| parent.stat.mode & 0o2000 != 0).map_or(gid, |parent| parent.stat.gid);
-            let size = target.as_os_str().len() as u64;
-            let stat = self.files.stat(FileKind::Link, Attributes { mode: 0o777, uid, gid }, size);
+            let mut attributes = Attributes { mode: 0o777, uid, gid };
+            if let Some(parent) = place.parent()
+                && let Some(parent) = self.entry(changes, parent)?
+            {
+                attributes = attributes.made_in(&parent.stat, FileKind::Link);
+            }
+            let stat = self.files.stat(FileKind::Link, attributes, target.as_os_str().len() as u64);
             Ok(Entry { stat, body: Body::Link(target.to_owned()) })
         })
     }
@@ -367,6 +379,11 @@ impl Files for Overlay<'_> {
     }
 }
 
+/// What lstat(2) of a node counts as "nothing there".
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// The names of a path, `..` among them; `.` and the root left out.
 fn parts(path: &Path) -> VecDeque<OsString> {
     path.components()
@@ -398,6 +415,10 @@ fn forget_under(changes: &mut Changes, directory: &Path) {
 impl Files for Empty {
     fn own_ids(&self) -> (u32, u32) {
         (0, 0)
+    }
+
+    fn attributes_of_new(&self, _path: &Path, mode: u32, _kind: FileKind) -> io::Result<Attributes> {
+        Ok(Attributes { mode, uid: 0, gid: 0 })
     }
 
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {

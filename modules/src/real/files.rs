@@ -46,6 +46,16 @@ impl Files for Real {
         (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
     }
 
+    fn attributes_of_new(&self, path: &Path, mode: u32, kind: FileKind) -> io::Result<Attributes> {
+        let (uid, gid) = self.own_ids();
+        let own = Attributes { mode, uid, gid };
+        match rustix::fs::statat(CWD, path.parent().unwrap_or(path), AtFlags::empty()) {
+            Ok(raw) => Ok(own.made_in(&stat_of(&raw), kind)),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(own),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
         match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(raw) => Ok(Some(stat_of(&raw))),
@@ -269,3 +279,6 @@ fn stat_of(raw: &rustix::fs::Stat) -> Stat {
 fn mode_bits(mode: u32) -> Mode {
     Mode::from_raw_mode(mode as RawMode & 0o7777)
 }
+
+#[cfg(test)]
+mod tests;

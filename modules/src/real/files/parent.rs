@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid},
+    fs::{AtFlags, CWD, FileType, Gid, IFlags, Mode, OFlags, Stat, Uid},
     io::Errno,
 };
 
@@ -102,6 +102,7 @@ impl Parent {
         }
         let through_proc = format!("/proc/self/fd/{}", it.as_raw_fd());
         match rustix::fs::chmodat(CWD, through_proc, mode_bits(mode), AtFlags::empty()) {
+            Err(Errno::PERM) => Err(self.forbidden()),
             // No /proc: a root without it, such as a container being built.
             Err(Errno::NOENT | Errno::NOTDIR) => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -114,13 +115,37 @@ impl Parent {
 
     pub(super) fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
         let (uid, gid) = ids(uid, gid);
-        Ok(rustix::fs::chownat(&self.directory, &self.name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?)
+        match rustix::fs::chownat(&self.directory, &self.name, uid, gid, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::PERM) => Err(self.forbidden()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Why the kernel said EPERM: most often a missing right, but for root a mark of chattr(1) on the
+    /// file or its directory.
+    pub(super) fn forbidden(&self) -> io::Error {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let it = rustix::fs::openat(&self.directory, &self.name, flags, Mode::empty());
+        let marks = [it.as_ref().ok().map(AsFd::as_fd), Some(self.directory.as_fd())];
+        let marked = marks.into_iter().flatten().any(|fd| {
+            rustix::fs::ioctl_getflags(fd)
+                .is_ok_and(|flags| flags.intersects(IFlags::IMMUTABLE | IFlags::APPEND))
+        });
+        if marked {
+            io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "it is marked immutable or append-only; `chattr -ia` on the node takes that away",
+            )
+        } else {
+            Errno::PERM.into()
+        }
     }
 
     pub(super) fn unlink(&self, directory: bool) -> io::Result<()> {
         let flags = if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
         match rustix::fs::unlinkat(&self.directory, &self.name, flags) {
             Err(Errno::BUSY) => Err(mounted()),
+            Err(Errno::PERM) => Err(self.forbidden()),
             other => Ok(other?),
         }
     }

@@ -118,6 +118,9 @@ impl<'a> Replacement<'a> {
             self.name = self.state.names.next();
             match make(&self.name) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
+                    return Err(self.parent.forbidden());
+                }
                 other => return other,
             }
         }
@@ -195,6 +198,7 @@ impl<'a> Replacement<'a> {
         match rustix::fs::renameat(fd, &self.name, fd, self.parent.name()) {
             Ok(()) => self.settled = true,
             Err(Errno::BUSY) => return Err(mounted()),
+            Err(Errno::PERM) => return Err(self.parent.forbidden()),
             Err(error) => return Err(error.into()),
         }
         self.state.step()?;
