@@ -1,0 +1,412 @@
+use std::path::Path;
+use std::time::Duration;
+
+use cm_syntax::{Diagnostics, Sources, Style};
+
+use crate::{Connection, HostId, HostKeys, Inventory, Origin};
+
+struct Read {
+    sources: Sources,
+    inventory: Inventory,
+    errors: String,
+}
+
+fn read_files(files: &[(&str, &str)]) -> Read {
+    let sources = Sources::new();
+    let files: Vec<_> = files.iter().map(|(name, text)| sources.add(*name, (*text).to_owned())).collect();
+    let mut diagnostics = Diagnostics::new();
+    let inventory = Inventory::from_files(&sources, &files, &mut diagnostics);
+    let errors = diagnostics.render(&sources, Style::plain());
+    Read { sources, inventory, errors }
+}
+
+fn read(text: &str) -> Read {
+    read_files(&[("inventory.yaml", text)])
+}
+
+fn good(text: &str) -> Read {
+    let read = read(text);
+    assert_eq!(read.errors, "");
+    read
+}
+
+impl Read {
+    fn host(&self, name: &str) -> HostId {
+        self.inventory.host_id(name).unwrap_or_else(|| panic!("no host {name}"))
+    }
+
+    fn names(&self, hosts: impl IntoIterator<Item = HostId>) -> String {
+        let names: Vec<&str> = hosts.into_iter().map(|host| self.inventory.host(host).name()).collect();
+        names.join(" ")
+    }
+
+    /// `name=value (origin; hidden origins)`
+    fn variable(&self, host: &str, name: &str) -> String {
+        let variables = self.inventory.variables(self.host(host));
+        let variable = &variables[name];
+        let value = serde_json::to_string(&variable.value).unwrap();
+        let show = |origin: &Origin| format!("{} {}", origin.kind, self.sources.place(origin.span));
+        let hidden: Vec<String> = variable.overridden.iter().map(show).collect();
+        format!("{value} from {} over [{}]", show(&variable.origin), hidden.join(", "))
+    }
+}
+
+const CONTRACT: &str = r#"
+hosts:
+  db1:  { address: 10.0.0.21, vars: { rack: a } }
+  "web[01:16]": { address: "10.0.1.{{ n }}", vars: { rack: "{{ 'a' if n % 2 else 'b' }}" } }
+groups:
+  web:
+    hosts: ["web[01:16]"]
+    roles: [base, web]             # what belongs on this group: used by `cm apply on web`
+    vars: { port: 8080 }
+  db:  { hosts: [db1], roles: [base, postgres] }
+  all_services: { groups: [web, db], order: [db, web] }   # db is finished before web begins
+defaults:
+  ssh: { user: admin, port: 22, key: ~/.ssh/id_ed25519, jump: bastion.example.org }
+  become: true                     # sudo -n; `become_password` comes from secrets or a prompt
+"#;
+
+#[test]
+fn the_example_of_the_contract() {
+    let read = good(CONTRACT);
+    let inventory = &read.inventory;
+    assert_eq!(inventory.hosts().len(), 17);
+    let web3 = read.host("web03");
+    assert_eq!(inventory.host(web3).address(), "10.0.1.3");
+    assert_eq!(read.variable("web03", "rack"), "\"a\" from host `web03` inventory.yaml:4:54 over []");
+    assert_eq!(read.variable("web16", "rack"), "\"b\" from host `web16` inventory.yaml:4:54 over []");
+    assert_eq!(read.variable("web16", "port"), "8080 from group `web` inventory.yaml:9:13 over []");
+    let groups: Vec<&str> =
+        inventory.groups_of(web3).iter().map(|group| inventory.group(*group).name()).collect();
+    assert_eq!(groups, ["all", "all_services", "web"]);
+    let roles: Vec<&str> = inventory.roles_of(web3).iter().map(|role| role.name.value.as_str()).collect();
+    assert_eq!(roles, ["base", "web"]);
+    let all: Vec<HostId> = inventory.hosts().map(|(host, _)| host).collect();
+    let order = inventory.run_order(&all);
+    assert_eq!(order.stages.len(), 2);
+    assert_eq!(read.names(order.stages[0].iter().copied()), "db1");
+    assert_eq!((order.barriers.len(), order.barriers[0].after.len()), (1, 16));
+    let settings = inventory.settings(web3);
+    assert_eq!(settings.ssh.user.unwrap().value, "admin");
+    assert_eq!(settings.ssh.port.unwrap().value, 22);
+    assert_eq!(settings.ssh.keys[0].value, "~/.ssh/id_ed25519");
+    assert_eq!(settings.ssh.jump.unwrap()[0].value, "bastion.example.org");
+    assert!(settings.become_root.unwrap().value);
+}
+
+#[test]
+fn inner_groups_win_and_the_host_wins_over_all() {
+    let read = good(
+        "hosts: { a: { vars: { x: host } }, b: }
+groups:
+  all: { vars: { x: all, y: all, z: all } }
+  outer: { groups: [inner], vars: { x: outer, y: outer } }
+  inner: { hosts: [a, b], vars: { x: [inner] } }
+",
+    );
+    insta::assert_snapshot!(
+        [
+            read.variable("a", "x"),
+            read.variable("b", "x"),
+            read.variable("b", "y"),
+            read.variable("b", "z")
+        ]
+        .join("\n"),
+        @r#"
+    "host" from host `a` inventory.yaml:1:23 over [group `inner` inventory.yaml:5:35, group `outer` inventory.yaml:4:37, group `all` inventory.yaml:3:18]
+    ["inner"] from group `inner` inventory.yaml:5:35 over [group `outer` inventory.yaml:4:37, group `all` inventory.yaml:3:18]
+    "outer" from group `outer` inventory.yaml:4:47 over [group `all` inventory.yaml:3:26]
+    "all" from group `all` inventory.yaml:3:34 over []
+    "#
+    );
+}
+
+/// The level is the longest chain: `deep` lies in `b` alone by one way and in `a`, `b` by another.
+#[test]
+fn the_longest_chain_counts() {
+    let read = good(
+        "hosts: { h: }
+groups:
+  a: { groups: [b], vars: { x: a } }
+  c: { groups: [deep, a], vars: { x: c } }
+  b: { groups: [deep], vars: { x: b } }
+  deep: { hosts: [h] }
+",
+    );
+    assert!(read.variable("h", "x").starts_with("\"b\" from"));
+    let deep = read.inventory.group_id("deep").unwrap();
+    assert_eq!(read.inventory.group(deep).level(), 4);
+}
+
+#[test]
+fn groups_of_one_level_must_agree() {
+    let text = "hosts: { h1: , h2: , h3: { vars: { port: 1 } }, h4: }
+groups:
+  web: { hosts: [h1, h2, h3, h4], vars: { port: 80, same: [1, {a: b}], who: web }, ssh: { user: web } }
+  rack: { hosts: [h1, h2, h3], vars: { port: 8080, same: [1, {a: b}] } }
+  other: { hosts: [h4], vars: { who: other }, ssh: { user: other }, roles: [{ role: r, with: { x: 1 } }] }
+  more: { hosts: [h4], roles: [{ role: r, with: { x: 2, y: 3 } }] }
+  deep: { hosts: [h2], vars: {} }
+";
+    insta::assert_snapshot!(read(text).errors);
+    // A deeper group decides it.
+    let decided = text
+        .replace("  deep: { hosts: [h2], vars: {} }", "  top: { groups: [web, rack] }\n  deep: {}")
+        + "  h1h2: { hosts: [h1, h2], vars: { port: 9 } }\n  l1: { groups: [l2] }\n  l2: { groups: [h1h2] }\n";
+    assert!(!read(&decided).errors.contains("`port`"), "{}", read(&decided).errors);
+}
+
+#[test]
+fn settings_are_overridden_one_by_one() {
+    let read = good(
+        r#"
+hosts:
+  "vm[1:2]": { address: 127.0.0.1, ssh: { port: "{{ 2200 + n }}", jump: none }, connection: ssh }
+  here: { connection: local, become: false }
+  odd: { address: "{{ name }}.example.org", ssh: { attempts: 1, keepalive: 0, config: false, agent: false } }
+groups:
+  g:
+    hosts: ["vm[1:2]", odd]
+    ssh: { user: vagrant, key: [a, b], host_keys: accept-new, connect_timeout: 1m30s, known_hosts: kh }
+    become_password: "{{ secrets.sudo }}"
+defaults:
+  ssh: { user: root, jump: "a@one:22, two", port: 22 }
+  become: true
+"#,
+    );
+    let settings = |host: &str| read.inventory.settings(read.host(host));
+    let vm2 = settings("vm2");
+    assert_eq!(vm2.ssh.port.unwrap().value, 2202);
+    assert_eq!(vm2.ssh.user.unwrap().value, "vagrant");
+    assert_eq!(vm2.ssh.jump.unwrap().len(), 0);
+    assert_eq!(vm2.ssh.keys.len(), 2);
+    assert_eq!(vm2.ssh.host_keys.unwrap().value, HostKeys::AcceptNew);
+    assert_eq!(vm2.ssh.connect_timeout.unwrap().value, Duration::from_secs(90));
+    assert_eq!(vm2.become_password.unwrap().value, "{{ secrets.sudo }}");
+    let here = settings("here");
+    assert_eq!(here.connection, Connection::Local);
+    assert!(!here.become_root.unwrap().value);
+    let odd = settings("odd");
+    assert_eq!(read.inventory.host(read.host("odd")).address(), "odd.example.org");
+    let hops: Vec<String> = odd.ssh.jump.unwrap().into_iter().map(|hop| hop.value).collect();
+    assert_eq!(hops, ["a@one:22", "two"]);
+    assert_eq!(odd.ssh.port.unwrap().value, 22);
+    assert_eq!(odd.ssh.keepalive.unwrap().value, Duration::ZERO);
+    assert_eq!(odd.ssh.config.unwrap().value, crate::SshConfig::Ignored);
+}
+
+#[test]
+fn ranges_fill_in_templates_and_keep_types() {
+    let read = good(
+        r#"
+hosts:
+  "r[a:b]-[08:10]":
+    address: "10.{{ index }}.0.{{ n2 }}"
+    vars:
+      letter: "{{ n }}"
+      number: "{{ n2 + 1 }}"
+      text: "{{ part2 }}"
+      list: ["{{ n2 % 2 == 0 }}", { deep: "x{{ n2 }}\n" }]
+      later: "{{ node.hostname }}-{{ secrets.x }}"
+"#,
+    );
+    let host = read.host("rb-09");
+    assert_eq!(read.inventory.host(host).address(), "10.1.0.9");
+    let values: Vec<String> = read
+        .inventory
+        .variables(host)
+        .iter()
+        .map(|(name, variable)| format!("{name}={}", serde_json::to_string(&variable.value).unwrap()))
+        .collect();
+    assert_eq!(
+        values,
+        [
+            "later=\"{{ node.hostname }}-{{ secrets.x }}\"",
+            "letter=\"b\"",
+            "list=[false,{\"deep\":\"x9\\n\"}]",
+            "number=10",
+            "text=\"09\"",
+        ]
+    );
+}
+
+#[test]
+fn roles_of_a_host_with_arguments() {
+    let read = good(
+        "hosts: { h: }
+groups:
+  inner: { hosts: [h], roles: [web, { role: base, with: { x: inner } }] }
+  outer: { groups: [inner], roles: [{ role: base, with: { x: outer, y: outer } }, last] }
+",
+    );
+    let roles: Vec<String> = read
+        .inventory
+        .roles_of(read.host("h"))
+        .iter()
+        .map(|role| {
+            let with = role
+                .with
+                .iter()
+                .map(|argument| format!("{}={}", argument.name, argument.value.raw().unwrap()));
+            format!(
+                "{}({}) {}",
+                role.name.value,
+                with.collect::<Vec<_>>().join(","),
+                read.inventory.group(role.group).name()
+            )
+        })
+        .collect();
+    assert_eq!(roles, ["base(x=inner,y=outer) outer", "last() outer", "web() inner"]);
+}
+
+#[test]
+fn everything_wrong_in_one_file_is_told_at_once() {
+    insta::assert_snapshot!(read(include_str!("mistakes.yaml")).errors);
+}
+
+#[test]
+fn circles() {
+    insta::assert_snapshot!(
+        read(
+            "hosts: { h: }
+groups:
+  a: { groups: [b] }
+  b: { groups: [c], hosts: [h] }
+  c: { groups: [a, c] }
+"
+        )
+        .errors
+    );
+}
+
+#[test]
+fn orders_that_cannot_be_kept() {
+    let hosts = "hosts: { d: , w: , p: }\n";
+    let circle = read(&format!(
+        "{hosts}groups:
+  db: {{ hosts: [d] }}
+  web: {{ hosts: [w] }}
+  one: {{ groups: [db, web], order: [db, web] }}
+  two: {{ groups: [web, db], hosts: [p], order: [web, p, db] }}
+"
+    ));
+    let overlap = read(&format!(
+        "{hosts}groups:
+  db: {{ hosts: [d, w] }}
+  web: {{ hosts: [w] }}
+  one: {{ groups: [db, web], order: [db, web] }}
+"
+    ));
+    insta::assert_snapshot!([circle.errors, overlap.errors].join("=====\n"));
+}
+
+#[test]
+fn a_step_without_hosts_is_passed_over() {
+    let read = good(
+        "hosts: { d: , w: , p: , x: }
+groups:
+  db: { hosts: [d] }
+  web: { hosts: [w] }
+  all: { order: [db, web, p] }
+",
+    );
+    let [d, w, p, x] = ["d", "w", "p", "x"].map(|name| read.host(name));
+    assert_eq!(read.inventory.run_order(&[p, x, d]).stages, [vec![d, x], vec![p]]);
+    assert_eq!(read.inventory.run_order(&[p, w, d]).stages, [vec![d], vec![w], vec![p]]);
+    assert!(read.inventory.run_order(&[p, x]).barriers.is_empty());
+    assert!(read.inventory.run_order(&[]).stages.is_empty());
+}
+
+#[test]
+fn files_of_a_folder_are_merged() {
+    let one = "hosts: { a: , b: }\ngroups:\n  web: { hosts: [a], vars: { x: 1, y: 1 }, roles: [base] }\n";
+    let two =
+        "hosts: { c: , a: }\ngroups:\n  web: { hosts: [c], vars: { x: 1, y: 2 }, roles: [base, web] }\n";
+    let read = read_files(&[("inventory/a.yaml", one), ("inventory/b.yaml", two)]);
+    let web = read.inventory.group_id("web").unwrap();
+    assert_eq!(read.names(read.inventory.hosts_of(web)), "a c");
+    assert_eq!(read.inventory.group(web).roles().len(), 2);
+    insta::assert_snapshot!(read.errors);
+}
+
+#[test]
+fn a_host_may_share_its_name_with_the_group_it_is_all_of() {
+    good("hosts: { db: }\ngroups: { db: { hosts: [db] } }\n");
+    let errors = read("hosts: { db: , x: , all: }\ngroups: { db: { hosts: [db, x] } }\n").errors;
+    assert!(errors.contains("`db` is both a host and a group"), "{errors}");
+    assert!(errors.contains("every inventory has a group of this name"), "{errors}");
+}
+
+#[test]
+fn an_empty_inventory_is_fine_to_read() {
+    for text in ["", "hosts:\n", "hosts: {}\ngroups:\n  web:\n"] {
+        let read = good(text);
+        assert_eq!(read.inventory.hosts().len(), 0);
+    }
+}
+
+#[test]
+fn files_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = || {
+        let sources = Sources::new();
+        let mut diagnostics = Diagnostics::new();
+        let inventory = Inventory::load(&sources, folder.path(), &mut diagnostics);
+        let shown = diagnostics.render(&sources, Style::plain());
+        let hosts = inventory
+            .map(|inventory| inventory.hosts().map(|(_, host)| host.name().to_owned()).collect::<Vec<_>>());
+        (hosts, shown.replace(&folder.path().display().to_string(), "[repository]"))
+    };
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(Path::new(name)), text).unwrap();
+    let mut shown = vec![load().1];
+    write("inventory.yml", "");
+    shown.push(load().1);
+    std::fs::create_dir(folder.path().join("inventory")).unwrap();
+    shown.push(load().1);
+    write("inventory/b.yaml", "hosts: { b: }");
+    write("inventory/a.yaml", "hosts: { z: }");
+    write("inventory/c.yml", "hosts: { c: }");
+    write("inventory/.hidden.yaml", "hosts: [");
+    let (hosts, warning) = load();
+    assert_eq!(hosts.unwrap(), ["z", "b"]);
+    shown.push(warning);
+    write("inventory.yaml", "hosts: { x: }");
+    shown.push(load().1);
+    insta::assert_snapshot!(shown.join("=====\n"));
+}
+
+#[test]
+fn thousands_of_hosts_load_quickly_enough_to_not_notice() {
+    let (text, hosts) = large();
+    let start = std::time::Instant::now();
+    let read = good(&text);
+    assert_eq!(read.inventory.hosts().len(), hosts);
+    // Debug builds of a busy machine; the release time is in `examples/load.rs`. Quadratic code takes far longer.
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+/// 5,000 hosts written one by one, 200 groups in two levels.
+fn large() -> (String, usize) {
+    let mut text = "hosts:\n".to_owned();
+    for host in 0..5000 {
+        text += &format!(
+            "  host{host:04}: {{ address: 10.0.{}.{}, vars: {{ rack: r{}, id: {host} }} }}\n",
+            host / 250,
+            host % 250,
+            host % 40
+        );
+    }
+    text += "groups:\n";
+    for group in 0..190 {
+        text += &format!("  group{group}:\n    vars: {{ a{group}: 1, b{group}: x }}\n    hosts: [");
+        text +=
+            &(0..100).map(|at| format!("host{:04}", (group * 26 + at) % 5000)).collect::<Vec<_>>().join(", ");
+        text += "]\n";
+    }
+    for outer in 0..10 {
+        let groups: Vec<String> = (0..19).map(|at| format!("group{}", outer * 19 + at)).collect();
+        text += &format!("  outer{outer}: {{ groups: [{}], vars: {{ o{outer}: 1 }} }}\n", groups.join(", "));
+    }
+    (text, 5000)
+}
