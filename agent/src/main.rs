@@ -10,6 +10,8 @@ fn main() {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["session"] => {
+            // What the agent starts (package scripts!) must not inherit the starting script's tight mask.
+            rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
             let state = StateDir::default_for_user();
             session::serve(std::io::stdin(), std::io::stdout(), state);
             // Threads may hang in a write to a controller that is gone; the work itself has ended.

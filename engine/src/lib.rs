@@ -1,1 +1,22 @@
-//! See ARCHITECTURE.md.
+//! Runs catalogs on many hosts and tells what happens as one stream of events.
+//!
+//! A [`Planner`] makes the catalogs, [`run`] dispatches the hosts, each host has one executor with one
+//! connection and one channel, and [`RunEvent`]s go to whoever shows and stores them.
+
+mod agent_program;
+mod bootstrap;
+mod catalog;
+mod dispatcher;
+mod event;
+mod executor;
+mod facts_pool;
+mod session;
+mod target;
+
+pub use agent_program::{AgentProgram, AgentPrograms};
+pub use bootstrap::Become;
+pub use catalog::{ContentSource, HostCatalog, OtherFacts, PlanFailure, Planner, TaskLabel};
+pub use dispatcher::{Run, RunOptions, Stop, run};
+pub use event::{HostEnd, HostReport, RunEvent, Trouble};
+pub use session::AgentError;
+pub use target::{HostTarget, Reach};

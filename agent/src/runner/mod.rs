@@ -1,0 +1,255 @@
+//! Runs a node's graph: a first look at everything, then changes along the edges, each looked at again.
+//!
+//! What a task reports is what the first look found, in a plan as in an apply: so both tell the same,
+//! whatever a package of the same run brings along.
+
+mod first_look;
+mod ready_queue;
+mod report;
+mod work;
+
+use std::{
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use cm_modules::{Class, Node, Problem, Resource, Seen, Thing, registry};
+use cm_wire::{Begin, Event, Mode, Notice, Outcome, Task, TaskResult};
+
+use crate::{contents::ContentStore, journal::Journal, state_dir::StateDir};
+use ready_queue::{Ending, ReadyQueue};
+
+/// Tasks at work at once where the controller does not say: mostly they wait for disks and processes.
+const WORKERS: usize = 8;
+
+/// What a run works with.
+pub struct Surroundings<'a> {
+    /// The machine, or its image in a plan.
+    pub node: &'a dyn Node,
+    /// The node's memory.
+    pub journal: &'a Journal,
+    /// Where former contents are kept.
+    pub state: &'a StateDir,
+    /// Contents by digest.
+    pub contents: &'a ContentStore,
+    /// Takes what happens.
+    pub send: &'a (dyn Fn(Event) + Sync),
+    /// No new task may start.
+    pub stopping: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// Why a catalog cannot be run at all.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// Two sides disagree on what a module takes: a bug, told with all there is.
+    #[error("task `{id}`: {reason}")]
+    Task {
+        /// The task's id.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// Edges that lead nowhere or form a cycle.
+    #[error("the tasks' edges do not form a graph")]
+    Graph,
+}
+
+/// A task with everything the run knows of it.
+struct Slot {
+    task: Task,
+    resource: Box<dyn Resource>,
+    class: Class,
+    /// The unit whose restarts and reloads this task pays, where it is a service.
+    service: Option<String>,
+    first: Result<Seen, Problem>,
+    /// Restarts and reloads that were owed before this run.
+    owed: Vec<(Notice, String)>,
+}
+
+pub(crate) struct Runner<'a> {
+    begin: &'a Begin,
+    around: Surroundings<'a>,
+    slots: Vec<Slot>,
+    progress: Mutex<Progress>,
+    moved: Condvar,
+    start: Instant,
+}
+
+struct Progress {
+    queue: ReadyQueue,
+    /// Restarts and reloads asked of service tasks in this run.
+    notices: Vec<Vec<(Notice, String)>>,
+    /// Batch keys that are at work: one transaction of a kind at a time.
+    busy_batches: Vec<&'static str>,
+    stopped: bool,
+}
+
+/// What a worker took to do.
+struct Job {
+    tasks: Vec<u32>,
+    batch: Option<&'static str>,
+}
+
+/// Runs the catalog to its end; every task's result goes out as an event.
+///
+/// # Errors
+/// When the catalog cannot be run; then nothing was touched.
+pub fn run(begin: &Begin, tasks: Vec<Task>, around: Surroundings<'_>) -> Result<(), CatalogError> {
+    let start = Instant::now();
+    let mut slots = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        slots.push(Slot::new(task, around.journal)?);
+    }
+    let count = slots.len();
+    let in_range = |task: &u32| (*task as usize) < count;
+    let whole = slots.iter().all(|slot| {
+        slot.task.edits.iter().all(in_range) && slot.task.notify.iter().all(|notify| in_range(&notify.task))
+    });
+    if !whole {
+        return Err(CatalogError::Graph);
+    }
+    let queue = ReadyQueue::new(slots.iter().map(|slot| slot.task.after.clone()).collect())
+        .map_err(|_| CatalogError::Graph)?;
+    let progress = Progress { queue, notices: vec![Vec::new(); count], busy_batches: Vec::new(), stopped: false };
+    let mut runner =
+        Runner { begin, around, slots, progress: Mutex::new(progress), moved: Condvar::new(), start };
+    runner.first_look();
+    runner.work_through();
+    Ok(())
+}
+
+impl Slot {
+    fn new(task: Task, journal: &Journal) -> Result<Self, CatalogError> {
+        let resource = registry::compile(&task.module, &task.params)
+            .map_err(|error| CatalogError::Task { id: task.id.clone(), reason: error.to_string() })?;
+        let touches = resource.touches();
+        let service = touches.makes.iter().find_map(|thing| match thing {
+            Thing::Service(name) => Some(name.clone()),
+            _ => None,
+        });
+        let owed = service.as_deref().map(|name| journal.owed(name)).unwrap_or_default();
+        Ok(Self { task, resource, class: touches.class, service, first: Ok(Seen::Later), owed })
+    }
+}
+
+impl Runner<'_> {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // Whoever panicked while holding it changed nothing half: every update is one call.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work_through(&self) {
+        let busy = self.slots.iter().filter(|slot| !matches!(slot.first, Ok(Seen::AsWanted))).count();
+        let workers = match self.begin.mode {
+            // A plan's tasks run in a fixed order, so that its answer is always the same.
+            Mode::Plan => 1,
+            _ if self.begin.parallel > 0 => usize::from(self.begin.parallel),
+            _ => WORKERS,
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..workers.min(busy) {
+                scope.spawn(|| self.work());
+            }
+            self.work();
+        });
+        let left = self.progress().queue.unstarted();
+        for task in left {
+            self.report(task, Outcome::Cancelled, Vec::new(), None, self.elapsed(), 0);
+        }
+    }
+
+    fn work(&self) {
+        let mut progress = self.progress();
+        loop {
+            if progress.stopped || (self.around.stopping)() {
+                progress.stopped = true;
+                self.moved.notify_all();
+                return;
+            }
+            match self.take(&mut progress) {
+                Some(job) => {
+                    drop(progress);
+                    self.do_job(&job);
+                    progress = self.progress();
+                    if let Some(batch) = job.batch {
+                        progress.busy_batches.retain(|busy| *busy != batch);
+                    }
+                    self.moved.notify_all();
+                }
+                None if !progress.queue.busy() => {
+                    self.moved.notify_all();
+                    return;
+                }
+                None => {
+                    // Bounded, so that a stop from outside is seen.
+                    let wait = std::time::Duration::from_millis(200);
+                    progress = self.moved.wait_timeout(progress, wait).unwrap_or_else(PoisonError::into_inner).0;
+                }
+            }
+        }
+    }
+
+    /// Takes the next work; tasks that need none are ended on the way.
+    fn take(&self, progress: &mut Progress) -> Option<Job> {
+        loop {
+            let next = {
+                let free = |task: &u32| {
+                    let batch = self.slots[*task as usize].resource.batch();
+                    batch.is_none_or(|batch| !progress.busy_batches.contains(&batch))
+                };
+                let alone = |task: &u32| self.slots[*task as usize].resource.batch().is_none();
+                // Single tasks first: they may make more of a batch ready.
+                progress.queue.ready().find(alone).or_else(|| progress.queue.ready().find(free))?
+            };
+            let slot = &self.slots[next as usize];
+            let quiet = matches!(slot.first, Ok(Seen::AsWanted))
+                && !progress.queue.disturbed(next)
+                && progress.notices[next as usize].is_empty();
+            if quiet {
+                progress.queue.start(next);
+                self.report(next, Outcome::Ok, Vec::new(), None, self.elapsed(), 0);
+                self.end(progress, next, Ending::Quiet);
+                continue;
+            }
+            let batch = slot.resource.batch();
+            let tasks: Vec<u32> = match batch {
+                None => vec![next],
+                Some(key) => {
+                    progress.busy_batches.push(key);
+                    progress
+                        .queue
+                        .ready()
+                        .filter(|task| self.slots[*task as usize].resource.batch() == batch)
+                        .collect()
+                }
+            };
+            tasks.iter().for_each(|task| progress.queue.start(*task));
+            return Some(Job { tasks, batch });
+        }
+    }
+
+    /// Ends a task and whatever its failure takes along.
+    fn end(&self, progress: &mut Progress, task: u32, ending: Ending) {
+        if ending == Ending::Changed {
+            let slot = &self.slots[task as usize];
+            for notify in &slot.task.notify {
+                progress.notices[notify.task as usize].push((notify.notice, slot.task.id.clone()));
+            }
+        }
+        for skipped in progress.queue.end(task, ending) {
+            self.report(skipped, Outcome::Skipped { because: task }, Vec::new(), None, self.elapsed(), 0);
+        }
+        if ending == Ending::Failed && self.begin.fail_fast {
+            progress.stopped = true;
+        }
+    }
+
+    fn elapsed(&self) -> u64 {
+        // Microseconds of a run fit for half a million years.
+        self.start.elapsed().as_micros() as u64
+    }
+
+    fn send_result(&self, result: TaskResult) {
+        (self.around.send)(Event::Ended(result));
+    }
+}

@@ -1,0 +1,222 @@
+//! One session with a controller: facts out, a catalog in, events out.
+
+use std::{
+    io::{Read, Write},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{Receiver, channel},
+    },
+    time::{Duration, Instant},
+};
+
+use cm_modules::{Node, Overlay, Real, gather_facts};
+use cm_wire::{Begin, Event, FromAgent, Mode, Redactor, Refusal, Task, ToAgent, decode};
+
+use crate::{
+    contents::ContentStore,
+    journal::Journal,
+    lock::{LockError, RunLock},
+    outbox::{Outbox, redact},
+    runner::{self, Surroundings},
+    state_dir::StateDir,
+};
+
+/// Text in front of the first frame, so that whatever a login shell prints before is told from it.
+pub const MAGIC: &[u8] = b"\x01cm-agent-1\n";
+
+/// After this much silence the controller counts as gone: it pings every ten seconds.
+const SILENCE: Duration = Duration::from_secs(90);
+
+/// What the threads of a session share.
+struct Link {
+    gone: Arc<AtomicBool>,
+    cancelled: AtomicBool,
+    start: Instant,
+    /// Milliseconds after `start` when the controller was last heard.
+    heard: AtomicU64,
+}
+
+impl Link {
+    fn hear(&self) {
+        self.heard.store(self.start.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    fn stopping(&self) -> bool {
+        let silent = self.start.elapsed().saturating_sub(Duration::from_millis(self.heard.load(Ordering::Relaxed)));
+        self.gone.load(Ordering::SeqCst) || self.cancelled.load(Ordering::SeqCst) || silent > SILENCE
+    }
+}
+
+/// Serves one controller until it says good-bye or goes away. Returns when the work has ended; threads
+/// that hang on the dead link may remain.
+pub fn serve(input: impl Read + Send + 'static, mut output: impl Write + Send + 'static, state: StateDir) {
+    let gone = Arc::new(AtomicBool::new(false));
+    let link = Arc::new(Link {
+        gone: Arc::clone(&gone),
+        cancelled: AtomicBool::new(false),
+        start: Instant::now(),
+        heard: AtomicU64::new(0),
+    });
+    if output.write_all(MAGIC).is_err() {
+        return;
+    }
+    let (outbox, writer) = Outbox::start(output, gone);
+    outbox.send(FromAgent::Hello(Box::new(gather_facts())));
+    let contents = Arc::new(ContentStore::new(state.spool(), outbox.clone()));
+    let (to_main, messages) = channel();
+    {
+        let (link, contents) = (Arc::clone(&link), Arc::clone(&contents));
+        std::thread::spawn(move || {
+            read_all(input, &link, &contents, &to_main);
+            link.gone.store(true, Ordering::SeqCst);
+            contents.close();
+        });
+    }
+    converse(&messages, &outbox, &contents, &link, &state);
+    contents.sweep();
+    let hung_up = link.gone.load(Ordering::SeqCst);
+    drop((outbox, contents));
+    if !hung_up {
+        let _ = writer.join();
+    }
+}
+
+/// Reads frames until the end; contents go straight to the store, so that a run waiting for one gets it.
+fn read_all(
+    mut input: impl Read,
+    link: &Link,
+    contents: &ContentStore,
+    to_main: &std::sync::mpsc::Sender<Result<ToAgent, String>>,
+) {
+    let mut buffer = Vec::new();
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let mut taken = 0;
+        loop {
+            match decode::<ToAgent>(&buffer[taken..]) {
+                Ok(Some((message, used))) => {
+                    taken += used;
+                    match message {
+                        ToAgent::Content { digest, bytes, last } => contents.receive(digest, &bytes, last),
+                        ToAgent::NoContent { digest, reason } => contents.refuse(digest, reason),
+                        ToAgent::Ping => {}
+                        ToAgent::Cancel => link.cancelled.store(true, Ordering::SeqCst),
+                        other => {
+                            if to_main.send(Ok(other)).is_err() {
+                                return;
+                            }
+                        }
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    let _ = to_main.send(Err(error.to_string()));
+                    return;
+                }
+            }
+        }
+        buffer.drain(..taken);
+        match input.read(&mut piece) {
+            Ok(0) => return,
+            Ok(count) => {
+                link.hear();
+                buffer.extend_from_slice(&piece[..count]);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn converse(
+    messages: &Receiver<Result<ToAgent, String>>,
+    outbox: &Outbox,
+    contents: &Arc<ContentStore>,
+    link: &Link,
+    state: &StateDir,
+) {
+    let mut begin: Option<Begin> = None;
+    let mut tasks: Vec<Task> = Vec::new();
+    let refuse = |reason: &str| outbox.send(FromAgent::Refused(Refusal::Protocol { reason: reason.to_owned() }));
+    for message in messages {
+        match message {
+            Ok(ToAgent::Begin(next)) if begin.is_none() => begin = Some(next),
+            Ok(ToAgent::Tasks(more)) if begin.is_some() => tasks.extend(more),
+            Ok(ToAgent::Seal) => {
+                let Some(begin) = begin.take() else { return refuse("a catalog without a beginning") };
+                match run(&begin, std::mem::take(&mut tasks), outbox, contents, link, state) {
+                    Ok(()) => outbox.send(FromAgent::Done),
+                    Err(refusal) => outbox.send(FromAgent::Refused(refusal)),
+                }
+            }
+            Ok(ToAgent::Bye) => return,
+            Ok(_) => return refuse("a message out of order"),
+            Err(reason) => return refuse(&reason),
+        }
+    }
+}
+
+fn run(
+    begin: &Begin,
+    tasks: Vec<Task>,
+    outbox: &Outbox,
+    contents: &Arc<ContentStore>,
+    link: &Link,
+    state: &StateDir,
+) -> Result<(), Refusal> {
+    let redactor = Redactor::new(&begin.redact);
+    // One place orders events as they happen, whichever thread they come from.
+    let out = Mutex::new(outbox);
+    let send = |event: Event| {
+        let event = redact(event, &redactor);
+        out.lock().unwrap_or_else(std::sync::PoisonError::into_inner).send(FromAgent::Events(vec![event]));
+    };
+    let stopping = || link.stopping();
+    let real = Real::new();
+    let unusable = |error: std::io::Error| Refusal::State {
+        reason: format!("{} cannot be used: {error}", state.path().display()),
+    };
+    let prepared = state.prepare();
+    let lock = if begin.mode == Mode::Apply {
+        prepared.map_err(unusable)?;
+        Some(take_lock(begin, state, &send, &stopping)?)
+    } else {
+        None
+    };
+    let journal = match Journal::open(&state.journal()) {
+        Ok(journal) => journal,
+        Err(error) if begin.mode == Mode::Apply => return Err(unusable(error)),
+        Err(_) => Journal::empty(),
+    };
+    let overlay;
+    let node: &dyn Node = if begin.mode == Mode::Plan {
+        overlay = Overlay::new(&real);
+        &overlay
+    } else {
+        &real
+    };
+    let around =
+        Surroundings { node, journal: &journal, state, contents, send: &send, stopping: &stopping };
+    let outcome = runner::run(begin, tasks, around)
+        .map_err(|error| Refusal::Protocol { reason: error.to_string() });
+    drop(lock);
+    outcome
+}
+
+fn take_lock(
+    begin: &Begin,
+    state: &StateDir,
+    send: &dyn Fn(Event),
+    stopping: &dyn Fn() -> bool,
+) -> Result<RunLock, Refusal> {
+    let wait = Duration::from_secs(u64::from(begin.lock_wait));
+    let holder = format!("run {} of {}", begin.run, begin.holder);
+    let waiting = |holder: &str| send(Event::Waiting { holder: holder.to_owned() });
+    RunLock::take(&state.lock(), &holder, wait, waiting, stopping).map_err(|error| match error {
+        LockError::Held(holder) => Refusal::Locked { holder },
+        LockError::Io(error) => {
+            Refusal::State { reason: format!("{} cannot be locked: {error}", state.lock().display()) }
+        }
+    })
+}

@@ -1,0 +1,142 @@
+//! What a run tells: one stream of events for terminal, JSON and store.
+
+use std::sync::Arc;
+
+use cm_wire::{Facts, Stream, TaskResult};
+
+use crate::TaskLabel;
+
+/// Something that happened in a run.
+#[derive(Debug)]
+pub enum RunEvent {
+    /// A connection to the host is being opened.
+    Connecting {
+        /// The host.
+        host: Arc<str>,
+    },
+    /// The agent runs on the host.
+    Connected {
+        /// The host.
+        host: Arc<str>,
+        /// Bytes of the agent's program that had to be sent; 0: it was there.
+        agent_sent: usize,
+        /// Microseconds from the first attempt to the agent's hello.
+        took: u64,
+        /// The node's facts.
+        facts: Arc<Facts>,
+        /// `SHA256:…` of the host key, where there is one.
+        host_key: Option<String>,
+    },
+    /// The host's catalog was made and sent.
+    Planned {
+        /// The host.
+        host: Arc<str>,
+        /// Its tasks.
+        labels: Arc<[TaskLabel]>,
+    },
+    /// Another run holds the node.
+    Waiting {
+        /// The host.
+        host: Arc<str>,
+        /// Who holds it.
+        holder: String,
+    },
+    /// A task that differs is being worked on.
+    TaskStarted {
+        /// The host.
+        host: Arc<str>,
+        /// The task.
+        task: TaskLabel,
+    },
+    /// A running command printed something.
+    Output {
+        /// The host.
+        host: Arc<str>,
+        /// The task.
+        task: TaskLabel,
+        /// Which stream.
+        stream: Stream,
+        /// The text.
+        text: String,
+    },
+    /// A task has ended.
+    TaskEnded {
+        /// The host.
+        host: Arc<str>,
+        /// The task.
+        task: TaskLabel,
+        /// How it ended; numbers in it refer to the host's labels.
+        result: TaskResult,
+    },
+    /// Something a person should know.
+    Note {
+        /// The host.
+        host: Arc<str>,
+        /// What.
+        text: String,
+    },
+    /// A host is done.
+    HostEnded(HostReport),
+}
+
+/// All that a run did with one host.
+#[derive(Debug)]
+pub struct HostReport {
+    /// The host.
+    pub host: Arc<str>,
+    /// How it ended.
+    pub end: HostEnd,
+    /// The host's tasks.
+    pub labels: Arc<[TaskLabel]>,
+    /// Results in the order they came; tasks that were never reported are missing.
+    pub results: Vec<TaskResult>,
+    /// Microseconds since the host's turn began.
+    pub took: u64,
+    /// Its facts, where it was reached.
+    pub facts: Option<Arc<Facts>>,
+}
+
+/// How a host ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostEnd {
+    /// Nothing differed.
+    Ok,
+    /// Something changed (plan: would change; verify: has drifted).
+    Changed,
+    /// A task failed.
+    Failed,
+    /// It could not be reached, or was lost on the way.
+    Unreachable(Trouble),
+    /// Its catalog could not be made: the user's error, nothing was touched.
+    Invalid(Trouble),
+    /// It could be reached, but the run was refused there (held by another run, state not usable).
+    Refused(Trouble),
+    /// The run was stopped before it was done.
+    Cancelled,
+}
+
+/// What went wrong, for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The causes, outermost first; each a fragment.
+    pub causes: Vec<String>,
+    /// Further lines.
+    pub details: Vec<String>,
+    /// What to do.
+    pub hints: Vec<String>,
+}
+
+impl Trouble {
+    /// Trouble with a single cause.
+    #[must_use]
+    pub fn new(cause: impl Into<String>) -> Self {
+        Self { causes: vec![cause.into()], details: Vec::new(), hints: Vec::new() }
+    }
+
+    /// Adds a hint, if there is one.
+    #[must_use]
+    pub fn hint(mut self, hint: Option<String>) -> Self {
+        self.hints.extend(hint);
+        self
+    }
+}

@@ -1,0 +1,389 @@
+//! A conversation with the agent of one node, over the two streams of one channel.
+
+use std::time::Duration;
+
+use cm_transport::{Connection, ExitStatus, Session, SessionError, Stderr, Stdin, Stdout};
+use cm_wire::{Facts, FromAgent, Secret, ToAgent, decode, encode};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+
+use crate::{
+    AgentPrograms,
+    bootstrap::{self, Become, status},
+};
+
+/// What an agent sends first; everything a login shell printed before it is passed over.
+const MAGIC: &[u8] = b"\x01cm-agent-1\n";
+/// More text than this before the agent speaks is not a login banner.
+const PREAMBLE_LIMIT: usize = 256 * 1024;
+/// Time for the agent to say hello, once it is on the node.
+const HELLO_LIMIT: Duration = Duration::from_secs(60);
+/// An agent says something every five seconds; after this much silence it counts as lost.
+const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+
+/// Why the agent could not be started or was lost.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The session could not be opened or ended unexpectedly.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The node did not answer in time.
+    #[error("it did not answer within {} s while {during}", .limit.as_secs())]
+    Silent {
+        /// The limit.
+        limit: Duration,
+        /// What was waited for.
+        during: &'static str,
+    },
+    /// sudo wants a password and there is none.
+    #[error("sudo asks for a password")]
+    SudoPasswordMissing,
+    /// sudo did not take the password.
+    #[error("sudo did not accept the password")]
+    SudoPasswordWrong,
+    /// sudo refused for another reason.
+    #[error("sudo refused: {0}")]
+    SudoRefused(String),
+    /// No agent for this architecture.
+    #[error("it is of architecture {arch}, for which this cm has no agent")]
+    NoAgentFor {
+        /// As `uname -m` names it.
+        arch: String,
+        /// Where one would have been found.
+        searched: Vec<String>,
+    },
+    /// The agent could not be put on the node.
+    #[error("the agent could not be written to {folder}: {reason}")]
+    CannotWrite {
+        /// The folder.
+        folder: &'static str,
+        /// What the node said.
+        reason: String,
+    },
+    /// The agent is on the node and does not start.
+    #[error("the agent cannot be started in {folder}: {reason}")]
+    CannotStart {
+        /// The folder.
+        folder: &'static str,
+        /// What the node said.
+        reason: String,
+    },
+    /// Something else answered.
+    #[error("the node did not start the agent ({ended}): {said}")]
+    Unexpected {
+        /// How the command ended.
+        ended: String,
+        /// What it printed.
+        said: String,
+    },
+    /// The agent ended in the middle of a run.
+    #[error("the agent {ended} in the middle of the run{said}")]
+    Died {
+        /// How.
+        ended: String,
+        /// Its last words, with a colon before them, or empty.
+        said: String,
+    },
+    /// The agent said something that is not of the protocol.
+    #[error("the agent does not speak the protocol: {0}")]
+    Protocol(String),
+}
+
+impl AgentError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::SudoPasswordMissing => {
+                "`--ask-become-pass` asks for it, `become_password: \"{{ secrets.NAME }}\"` takes it from the secrets; \
+                 or allow the user in sudoers without one"
+                    .into()
+            }
+            Self::SudoPasswordWrong => "check `become_password`, or type it again".into(),
+            Self::SudoRefused(_) => "the user must be allowed to run commands as root in the node's sudoers".into(),
+            Self::NoAgentFor { arch, searched } => format!(
+                "build it with `cargo build --profile agent -p cm-agent --target {arch}-unknown-linux-musl` and put it at \
+                 agents/{arch}/cm-agent in the repository (searched: {})",
+                searched.join(", ")
+            ),
+            Self::CannotWrite { folder, .. } => {
+                format!("{folder} must be on a file system that is writable and has 4 MB of room: `df -h` and `mount` on the node")
+            }
+            Self::CannotStart { folder, .. } => format!(
+                "the file system of {folder} must not be mounted noexec: `findmnt -T /var/lib/cm` on the node shows its options"
+            ),
+            Self::Died { .. } => "the node's journal keeps what was done; run the same command again to go on".into(),
+            Self::Silent { .. } => "the machine may hang or the link may be cut; the next run goes on where this one stopped".into(),
+            _ => return None,
+        })
+    }
+}
+
+/// How to start an agent.
+pub struct Start<'a> {
+    /// The programs to send where one is missing.
+    pub programs: &'a AgentPrograms,
+    /// Whose rights it runs with.
+    pub rights: Become,
+    /// The password for sudo.
+    pub password: Option<&'a Secret>,
+}
+
+/// The half that speaks to the agent.
+pub struct ToNode {
+    stdin: Stdin,
+}
+
+/// The half that hears it.
+pub struct FromNode {
+    stdout: Stdout,
+    stderr: Stderr,
+    exit: Option<cm_transport::Exit>,
+    buffer: Vec<u8>,
+}
+
+/// What was started.
+pub struct Started {
+    /// Speaks to it.
+    pub to: ToNode,
+    /// Hears it.
+    pub from: FromNode,
+    /// The node's facts.
+    pub facts: Box<Facts>,
+    /// Bytes of the agent's program that had to be sent; 0 where it was there.
+    pub sent: usize,
+}
+
+/// Starts the agent over an open connection, sending it where it is missing, and waits for its hello.
+///
+/// # Errors
+/// When it cannot be started, with what the node said.
+pub async fn start(connection: &mut Connection, start: &Start<'_>) -> Result<Started, AgentError> {
+    let command = bootstrap::command(start.programs, start.rights);
+    let Session { stdin, stdout, stderr, exit } = connection.exec(&command).await?;
+    let mut to = ToNode { stdin };
+    let mut from = FromNode { stdout, stderr, exit: Some(exit), buffer: Vec::new() };
+    if start.rights == Become::SudoWithPassword {
+        give_password(&mut to, &mut from, start.password).await?;
+    }
+    let mut sent = 0;
+    loop {
+        match from.opening(start.rights).await? {
+            Opening::Agent => break,
+            Opening::Need { arch, packed } => {
+                sent = send_program(&mut to, start.programs, &arch, packed).await?;
+                if sent == 0 {
+                    let searched = start.programs.searched().iter().map(|path| path.display().to_string()).collect();
+                    return Err(AgentError::NoAgentFor { arch, searched });
+                }
+            }
+        }
+    }
+    match from.next().await? {
+        FromAgent::Hello(facts) => Ok(Started { to, from, facts, sent }),
+        _ => Err(AgentError::Protocol("it did not say hello first".into())),
+    }
+}
+
+/// Waits for sudo's prompt and answers it once; a sudo that needs no password never asks.
+async fn give_password(to: &mut ToNode, from: &mut FromNode, password: Option<&Secret>) -> Result<(), AgentError> {
+    let mut asked = 0;
+    loop {
+        let said = String::from_utf8_lossy(&from.stderr.so_far()).into_owned();
+        let prompts = said.matches(bootstrap::SUDO_PROMPT).count();
+        if prompts > asked {
+            let Some(password) = password else { return Err(AgentError::SudoPasswordMissing) };
+            if asked > 0 {
+                return Err(AgentError::SudoPasswordWrong);
+            }
+            asked = prompts;
+            to.write(format!("{}\n", password.expose()).as_bytes()).await?;
+        }
+        if from.fill_for(Duration::from_millis(20)).await? {
+            return Ok(());
+        }
+    }
+}
+
+async fn send_program(to: &mut ToNode, programs: &AgentPrograms, arch: &str, packed: bool) -> Result<usize, AgentError> {
+    let Some(program) = programs.for_arch(arch) else {
+        to.write(b"none 0 raw\n").await?;
+        return Ok(0);
+    };
+    let unpacked;
+    let (bytes, form): (&[u8], _) = if packed {
+        (program.packed(), "gz")
+    } else {
+        unpacked = program.unpacked().map_err(|error| AgentError::Protocol(format!("the packed agent is damaged: {error}")))?;
+        (&unpacked, "raw")
+    };
+    to.write(format!("{} {} {form}\n", program.digest, bytes.len()).as_bytes()).await?;
+    to.write(bytes).await?;
+    Ok(bytes.len())
+}
+
+enum Opening {
+    Agent,
+    Need { arch: String, packed: bool },
+}
+
+impl ToNode {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), AgentError> {
+        // A node that died is told by what it said last, which the reading half knows.
+        let _ = self.stdin.write_all(bytes).await;
+        let _ = self.stdin.flush().await;
+        Ok(())
+    }
+
+    /// Sends a message; waits while the node does not read.
+    ///
+    /// # Errors
+    /// When the link is gone or the message is over the frame limit.
+    pub async fn send(&mut self, message: &ToAgent) -> std::io::Result<()> {
+        let bytes = encode(message).map_err(std::io::Error::other)?;
+        self.stdin.write_all(&bytes).await?;
+        self.stdin.flush().await
+    }
+
+    /// Sends several messages in one write.
+    ///
+    /// # Errors
+    /// When the link is gone or a message is over the frame limit.
+    pub async fn send_together(&mut self, messages: impl Iterator<Item = ToAgent>) -> std::io::Result<()> {
+        let mut bytes = Vec::new();
+        for message in messages {
+            bytes.extend(encode(&message).map_err(std::io::Error::other)?);
+        }
+        self.stdin.write_all(&bytes).await?;
+        self.stdin.flush().await
+    }
+
+    /// Says good-bye and closes the agent's input.
+    pub async fn close(mut self) {
+        let _ = self.send(&ToAgent::Bye).await;
+        let _ = self.stdin.shutdown().await;
+    }
+}
+
+impl FromNode {
+    /// Reads more; false at the end of the stream.
+    async fn fill(&mut self, limit: Duration, during: &'static str) -> Result<bool, AgentError> {
+        let mut piece = [0; 16 * 1024];
+        let read = timeout(limit, self.stdout.read(&mut piece))
+            .await
+            .map_err(|_| AgentError::Silent { limit, during })?;
+        match read {
+            Ok(count) => {
+                self.buffer.extend_from_slice(&piece[..count]);
+                Ok(count > 0)
+            }
+            Err(error) => Err(SessionError::Lost { reason: error.to_string() }.into()),
+        }
+    }
+
+    /// Reads for a moment; whether anything came or the stream ended.
+    async fn fill_for(&mut self, moment: Duration) -> Result<bool, AgentError> {
+        match self.fill(moment, "sudo").await {
+            Err(AgentError::Silent { .. }) => Ok(false),
+            // The end of the stream: whoever reads next is told why.
+            Ok(_) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the node says first: the agent's mark, or that it needs the agent.
+    async fn opening(&mut self, rights: Become) -> Result<Opening, AgentError> {
+        loop {
+            if let Some(at) = find(&self.buffer, MAGIC) {
+                self.buffer.drain(..at + MAGIC.len());
+                return Ok(Opening::Agent);
+            }
+            if let Some(at) = find(&self.buffer, bootstrap::NEED) {
+                let line = &self.buffer[at + bootstrap::NEED.len()..];
+                if let Some(end) = line.iter().position(|byte| *byte == b'\n') {
+                    let line = String::from_utf8_lossy(&line[..end]).into_owned();
+                    self.buffer.drain(..=at + bootstrap::NEED.len() + end);
+                    let (arch, form) = line.split_once(' ').unwrap_or((&line, "raw"));
+                    return Ok(Opening::Need { arch: arch.to_owned(), packed: form == "gz" });
+                }
+            }
+            if self.buffer.len() > PREAMBLE_LIMIT {
+                return Err(AgentError::Protocol("the login prints without end".into()));
+            }
+            if !self.fill(HELLO_LIMIT, "the agent was started").await? {
+                return Err(self.explain_no_start(rights).await);
+            }
+        }
+    }
+
+    async fn ended(&mut self) -> (Option<ExitStatus>, String) {
+        let grace = Duration::from_secs(5);
+        let ended = match self.exit.take() {
+            Some(exit) => timeout(grace, exit).await.ok().and_then(Result::ok),
+            None => None,
+        };
+        let said = timeout(grace, self.stderr.end()).await.unwrap_or_else(|_| self.stderr.so_far());
+        let said = String::from_utf8_lossy(&said).replace(bootstrap::SUDO_PROMPT, "").trim().to_owned();
+        (ended, said)
+    }
+
+    async fn explain_no_start(&mut self, rights: Become) -> AgentError {
+        let (ended, said) = self.ended().await;
+        let folder = if rights == Become::LoginUser { "~/.cache/cm" } else { "/var/lib/cm/agent" };
+        let code = match &ended {
+            Some(ExitStatus::Code(code)) => Some(*code),
+            _ => None,
+        };
+        let sudo = matches!(rights, Become::Sudo | Become::SudoWithPassword);
+        match code {
+            Some(status::NO_FOLDER | status::NO_WRITE) => AgentError::CannotWrite { folder, reason: last_line(&said) },
+            Some(status::NO_START | 126) => AgentError::CannotStart { folder, reason: last_line(&said) },
+            _ if sudo && said.contains("a password is required") => AgentError::SudoPasswordMissing,
+            _ if sudo && (said.contains("incorrect password") || said.contains("Sorry, try again")) => {
+                AgentError::SudoPasswordWrong
+            }
+            _ if sudo && (said.contains("sudo") || code == Some(127)) => AgentError::SudoRefused(last_line(&said)),
+            _ => {
+                let printed = String::from_utf8_lossy(&self.buffer).trim().to_owned();
+                AgentError::Unexpected {
+                    ended: ended.map_or_else(|| "the session ended".into(), |status| format!("it {status}")),
+                    said: if said.is_empty() { printed } else { said },
+                }
+            }
+        }
+    }
+
+    /// The next message.
+    ///
+    /// # Errors
+    /// When the agent is silent for too long, has died, or speaks nonsense.
+    pub async fn next(&mut self) -> Result<FromAgent, AgentError> {
+        loop {
+            match decode(&self.buffer) {
+                Ok(Some((message, used))) => {
+                    self.buffer.drain(..used);
+                    return Ok(message);
+                }
+                Ok(None) => {}
+                Err(error) => return Err(AgentError::Protocol(error.to_string())),
+            }
+            if !self.fill(SILENCE_LIMIT, "the run lasted").await? {
+                let (ended, said) = self.ended().await;
+                return Err(AgentError::Died {
+                    ended: ended.map_or_else(|| "was lost".into(), |status| status.to_string()),
+                    said: if said.is_empty() { said } else { format!(": {}", last_line(&said)) },
+                });
+            }
+        }
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+fn last_line(text: &str) -> String {
+    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned()
+}
