@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use cm_syntax::{Diagnostic, Diagnostics, Sources, Span, Spanned, nearest};
 
-use crate::draft::{Draft, DraftGroup, DraftHost, Value};
+use crate::draft::{Draft, DraftGroup, DraftHost, Key, Value};
 use crate::host_set::HostSet;
 use crate::layer::{Conflict, Layer};
 use crate::native::ALL;
@@ -22,7 +22,7 @@ const SUGGESTIONS: usize = 100;
 /// Makes the inventory and tells all that is wrong with it.
 pub(crate) fn build(draft: Draft, sources: &Sources, diagnostics: &mut Diagnostics) -> Inventory {
     let (hosts, host_names) = hosts(draft.hosts, diagnostics);
-    let (mut drafts, group_names) = merge_groups(draft.groups, diagnostics);
+    let (mut drafts, group_names) = merge_groups(draft.groups);
     let defaults = without_repeats(draft.defaults, "`defaults`", diagnostics);
 
     let mut names =
@@ -51,7 +51,7 @@ pub(crate) fn build(draft: Draft, sources: &Sources, diagnostics: &mut Diagnosti
         .zip(children)
         .zip(levels)
         .map(|(((draft, hosts), children), level)| {
-            let what = format!("group `{}`", draft.name.value);
+            let what = format!("group `{}`", draft.name);
             Group {
                 span: draft.span,
                 level,
@@ -59,7 +59,7 @@ pub(crate) fn build(draft: Draft, sources: &Sources, diagnostics: &mut Diagnosti
                 hosts,
                 roles: draft.roles,
                 values: without_repeats(draft.values, &what, diagnostics),
-                name: draft.name.value,
+                name: draft.name,
             }
         })
         .collect();
@@ -119,7 +119,7 @@ fn hosts(drafts: Vec<DraftHost>, diagnostics: &mut Diagnostics) -> (Vec<Host>, H
 
 /// A group as all files together describe it.
 pub(crate) struct Merged {
-    pub name: Spanned<String>,
+    pub name: String,
     /// None for an `all` nobody wrote.
     pub span: Option<Span>,
     hosts: Vec<Spanned<String>>,
@@ -130,45 +130,26 @@ pub(crate) struct Merged {
 }
 
 /// Several files may add to one group. The first group is always `all`.
-fn merge_groups(
-    drafts: Vec<DraftGroup>,
-    diagnostics: &mut Diagnostics,
-) -> (Vec<Merged>, HashMap<String, GroupId>) {
-    let mut names: HashMap<String, GroupId> = HashMap::new();
-    let mut merged: Vec<Merged> = Vec::with_capacity(drafts.len() + 1);
-    let (mut all, rest): (Vec<_>, Vec<_>) = drafts.into_iter().partition(|group| group.name.value == ALL);
-    if all.is_empty() {
-        names.insert(ALL.to_owned(), GroupId::from_index(0));
-        merged.push(Merged::unwritten());
-    }
-    all.extend(rest);
-    for draft in all {
-        match names.get(&draft.name.value) {
-            Some(id) => merged[id.index()].add(draft, diagnostics),
-            None => {
-                names.insert(draft.name.value.clone(), GroupId::from_index(merged.len()));
-                merged.push(Merged {
-                    span: Some(draft.name.span),
-                    name: draft.name,
-                    hosts: draft.hosts,
-                    groups: draft.groups,
-                    order: draft.order,
-                    roles: draft.roles,
-                    values: draft.values,
-                });
-            }
+fn merge_groups(drafts: Vec<DraftGroup>) -> (Vec<Merged>, HashMap<String, GroupId>) {
+    let written = drafts.iter().find(|group| group.name.value == ALL).map(|group| group.name.span);
+    let mut merged = vec![Merged::new(ALL, written)];
+    let mut names = HashMap::from([(ALL.to_owned(), GroupId::from_index(0))]);
+    for draft in drafts {
+        let next = GroupId::from_index(merged.len());
+        let id = *names.entry(draft.name.value.clone()).or_insert(next);
+        if id == next {
+            merged.push(Merged::new(&draft.name.value, Some(draft.name.span)));
         }
+        merged[id.index()].add(draft);
     }
     (merged, names)
 }
 
 impl Merged {
-    fn unwritten() -> Self {
-        // The place is never shown: `span` is None, and nothing is set here.
-        let nowhere = Sources::new().add("", String::new());
+    fn new(name: &str, span: Option<Span>) -> Self {
         Self {
-            name: Spanned::new(ALL.to_owned(), Span::new(nowhere, 0, 0)),
-            span: None,
+            name: name.to_owned(),
+            span,
             hosts: Vec::new(),
             groups: Vec::new(),
             order: Vec::new(),
@@ -177,7 +158,7 @@ impl Merged {
         }
     }
 
-    fn add(&mut self, more: DraftGroup, _: &mut Diagnostics) {
+    fn add(&mut self, more: DraftGroup) {
         self.hosts.extend(more.hosts);
         self.groups.extend(more.groups);
         self.order.extend(more.order);
@@ -250,7 +231,7 @@ impl Names<'_> {
     fn members(&mut self, group: &Merged, diagnostics: &mut Diagnostics) -> HostSet {
         let mut members = HostSet::default();
         for name in &group.hosts {
-            self.add_hosts(name, &group.name.value, &mut members, diagnostics);
+            self.add_hosts(name, &group.name, &mut members, diagnostics);
         }
         members
     }
@@ -321,13 +302,13 @@ impl Names<'_> {
         for name in &group.groups {
             match self.group_names.get(&name.value) {
                 Some(id) if id.index() == 0 => diagnostics.push(
-                    Diagnostic::error(format!("`{ALL}` cannot be part of group `{}`", group.name.value))
+                    Diagnostic::error(format!("`{ALL}` cannot be part of group `{}`", group.name))
                         .at(name.span, "every group is part of it already"),
                 ),
                 Some(id) if children.iter().any(|(child, _)| child == id) => {}
                 Some(id) => children.push((*id, name.span)),
                 None => {
-                    let message = format!("unknown group `{}` in group `{}`", name.value, group.name.value);
+                    let message = format!("unknown group `{}` in group `{}`", name.value, group.name);
                     let diagnostic = Diagnostic::error(message).at(name.span, "not under `groups:`");
                     let diagnostic = if self.host_names.contains_key(&name.value) {
                         diagnostic.hint(format!(
@@ -375,7 +356,7 @@ fn constraints(
                         diagnostics.push(
                             Diagnostic::error(format!(
                                 "unknown group or host `{text}` in `order` of group `{}`",
-                                group.name.value
+                                group.name
                             ))
                             .at(name.span, "not in the inventory")
                             .did_you_mean(near),
@@ -386,7 +367,7 @@ fn constraints(
                         diagnostics.push(
                             Diagnostic::error(format!(
                                 "`{text}` is ordered by group `{}` but is not part of it",
-                                group.name.value
+                                group.name
                             ))
                             .at(name.span, "a group orders what stands under its `groups:` and `hosts:`"),
                         );
@@ -405,11 +386,8 @@ fn constraints(
             }
             if written.len() == 1 {
                 diagnostics.push(
-                    Diagnostic::warning(format!(
-                        "the `order` of group `{}` orders nothing",
-                        group.name.value
-                    ))
-                    .at(written[0].span, "a second name belongs after this"),
+                    Diagnostic::warning(format!("the `order` of group `{}` orders nothing", group.name))
+                        .at(written[0].span, "a second name belongs after this"),
                 );
             }
             constraints.push(Constraint { group: GroupId::from_index(index), steps });
@@ -467,6 +445,10 @@ fn conflicts(inventory: &Inventory, sources: &Sources, diagnostics: &mut Diagnos
             [one, rest @ ..] => format!("`{one}` and {} more hosts", rest.len()),
             [] => continue,
         };
+        let hint = match conflict.key {
+            Key::With { .. } => "both are on one level; say the same in both, or say it in one alone",
+            _ => "both are on one level; set it on the host, or in a group inside of one of them",
+        };
         diagnostics.push(
             Diagnostic::error(format!(
                 "groups `{}` and `{}` disagree on {} for {hosts}",
@@ -476,7 +458,7 @@ fn conflicts(inventory: &Inventory, sources: &Sources, diagnostics: &mut Diagnos
             ))
             .at(second.1, second.2)
             .also(first.1, first.2)
-            .hint("both are on one level; set it on the host, or in a group inside of one of them"),
+            .hint(hint),
         );
     }
 }

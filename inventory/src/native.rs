@@ -84,21 +84,11 @@ impl<'a> Host<'_, 'a> {
         settings::read(&mut reader, &mut values);
         reader.finish();
 
-        let Some(prepared) = self.prepare(address, values, diagnostics) else {
-            draft.hosts.extend(expanded.into_iter().map(|host| self.bare(host)));
-            return;
-        };
-        let mut failed = false;
+        let mut prepared = self.prepare(address, values, diagnostics);
         for host in expanded {
-            // What fails for one host of a range fails for all; once is enough to tell.
-            let filled = if failed { None } else { self.fill(&host, &prepared, &what, diagnostics) };
-            failed |= filled.is_none();
-            draft.hosts.push(filled.unwrap_or_else(|| self.bare(host)));
+            let filled = prepared.fill(&host, self.sources, &what, self.entry.key.span, diagnostics);
+            draft.hosts.push(filled);
         }
-    }
-
-    fn bare(&self, host: Expanded) -> DraftHost {
-        DraftHost { name: host.name, span: self.entry.key.span, address: None, values: Vec::new() }
     }
 
     fn prepare<'e>(
@@ -106,102 +96,106 @@ impl<'a> Host<'_, 'a> {
         address: Option<&'a Node>,
         values: Vec<Written<'a>>,
         diagnostics: &mut Diagnostics,
-    ) -> Option<PreparedHost<'e, 'a>> {
-        let mut fine = true;
+    ) -> PreparedHost<'e, 'a> {
         let mut compile =
             |node: &'a Node, scope| match fill::prepare(self.environment, self.sources, node, scope) {
                 Ok(prepared) => Some(prepared),
                 Err(diagnostic) => {
                     diagnostics.push(*diagnostic);
-                    fine = false;
                     None
                 }
             };
         let address = address.and_then(|node| compile(node, Scope::Everything));
-        let values: Vec<_> = values
-            .into_iter()
-            .filter_map(|Written { key, span, node }| {
-                let scope = match &key {
-                    // The password comes from the secrets, which only the plan can read.
-                    Key::Setting(Setting::BecomePassword) | Key::Variable(_) | Key::With { .. } => {
-                        Scope::Ranges
-                    }
-                    Key::Setting(_) => Scope::Everything,
-                };
-                Some((key, span, compile(node, scope)?))
-            })
-            .collect();
-        fine.then_some(PreparedHost { address, values })
-    }
-
-    fn fill(
-        &self,
-        host: &Expanded,
-        prepared: &PreparedHost<'_, 'a>,
-        what: &str,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<DraftHost> {
-        let names = Names::new(host);
-        let filled = prepared.fill(&names, self.sources, host, self.entry.key.span);
-        let host = match filled {
-            Ok(host) => host,
-            Err(diagnostic) => {
-                diagnostics.push(*diagnostic);
-                return None;
-            }
-        };
-        let before = diagnostics.len();
-        if let Some(address) = &host.address {
-            check_address(what, address, diagnostics);
-        }
-        for value in &host.values {
-            if let Key::Setting(setting) = value.key {
-                let named = format!("`{}` of host `{}`", setting.name(), host.name);
-                if let Err(problems) = settings::check(setting, &named, &value.node) {
-                    diagnostics.extend(*problems);
-                }
-            }
-        }
-        (diagnostics.len() == before).then_some(host)
+        let values = values.into_iter().filter_map(|Written { key, span, node }| {
+            let scope = match &key {
+                // The password comes from the secrets, which only the plan can read.
+                Key::Setting(Setting::BecomePassword) | Key::Variable(_) | Key::With { .. } => Scope::Ranges,
+                Key::Setting(_) => Scope::Everything,
+            };
+            let value = compile(node, scope)?;
+            Some(PreparedValue { key, span, value, failed: false })
+        });
+        PreparedHost { address, values: values.collect() }
     }
 }
 
+/// The body of an entry, to be filled in for each of its hosts. What fails for one of them is told once and left out
+/// from then on: it fails for all.
 struct PreparedHost<'e, 'a> {
     address: Option<Prepared<'e, 'a>>,
-    values: Vec<(Key, Span, Prepared<'e, 'a>)>,
+    values: Vec<PreparedValue<'e, 'a>>,
+}
+
+struct PreparedValue<'e, 'a> {
+    key: Key,
+    span: Span,
+    value: Prepared<'e, 'a>,
+    failed: bool,
 }
 
 impl PreparedHost<'_, '_> {
     fn fill(
-        &self,
-        names: &Names,
-        sources: &Sources,
+        &mut self,
         host: &Expanded,
+        sources: &Sources,
+        what: &str,
         span: Span,
-    ) -> Result<DraftHost, Box<Diagnostic>> {
-        let address = match &self.address {
-            Some(prepared) => {
-                let node = prepared.fill(names, sources)?;
-                let text = match &node.value {
-                    Yaml::Text(text) => text.clone(),
-                    Yaml::Int(number) => number.to_string(),
-                    _ => {
-                        return Err(Box::new(
-                            Diagnostic::error(format!("an address is a string, not {}", node.kind()))
-                                .at(node.span, ""),
-                        ));
-                    }
-                };
-                Some(Spanned::new(text, node.span))
-            }
-            None => None,
+        diagnostics: &mut Diagnostics,
+    ) -> DraftHost {
+        let names = Names::new(host);
+        let mut filled = DraftHost {
+            name: host.name.clone(),
+            span,
+            address: None,
+            values: Vec::with_capacity(self.values.len()),
         };
-        let values = self.values.iter().map(|(key, span, prepared)| {
-            Ok(Value { key: key.clone(), span: *span, node: prepared.fill(names, sources)? })
-        });
-        let values = values.collect::<Result<_, Box<Diagnostic>>>()?;
-        Ok(DraftHost { name: host.name.clone(), span, address, values })
+        if let Some(prepared) = &self.address {
+            let before = diagnostics.len();
+            match prepared.fill(&names, sources) {
+                Ok(node) => filled.address = address(what, &node, diagnostics),
+                Err(diagnostic) => diagnostics.push(*diagnostic),
+            }
+            if diagnostics.len() > before {
+                self.address = None;
+            }
+        }
+        for prepared in self.values.iter_mut().filter(|value| !value.failed) {
+            let node = prepared.value.fill(&names, sources).map_err(|problem| (*problem).into());
+            let checked = node.and_then(|node| {
+                if let Key::Setting(setting) = prepared.key {
+                    let named = format!("`{}` of host `{}`", setting.name(), host.name);
+                    settings::check(setting, &named, &node).map_err(|problems| *problems)?;
+                }
+                Ok(node)
+            });
+            match checked {
+                Ok(node) => {
+                    filled.values.push(Value { key: prepared.key.clone(), span: prepared.span, node })
+                }
+                Err(problems) => {
+                    prepared.failed = true;
+                    diagnostics.extend(Diagnostics::into_iter(problems));
+                }
+            }
+        }
+        filled
     }
+}
+
+/// Takes a filled-in address; a template may give a number.
+fn address(what: &str, node: &Node, diagnostics: &mut Diagnostics) -> Option<Spanned<String>> {
+    let text = match &node.value {
+        Yaml::Text(text) => text.clone(),
+        Yaml::Int(number) => number.to_string(),
+        _ => {
+            let message = format!("the address of {what} is {}, not a string", node.kind());
+            diagnostics.push(Diagnostic::error(message).at(node.span, ""));
+            return None;
+        }
+    };
+    let address = Spanned::new(text, node.span);
+    check_address(what, &address, diagnostics);
+    Some(address)
 }
 
 /// The names an entry of `hosts` stands for.

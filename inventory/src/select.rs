@@ -5,7 +5,7 @@ use cm_syntax::{Diagnostic, Diagnostics, FileId, Sources, Span, nearest};
 use crate::host_set::HostSet;
 use crate::range::Pattern;
 use crate::target::{Atom, Sign, Slice, Target, Term, glob_fits};
-use crate::{GroupId, HostId, Inventory};
+use crate::{HostId, Inventory};
 
 /// Unknown hosts of one range that a message names.
 const NAMED: usize = 5;
@@ -83,22 +83,16 @@ struct Reader<'r, 'i> {
 impl Reader<'_, '_> {
     /// The hosts, and whether `@failed` is among the terms. None where something is wrong.
     fn read(&mut self, text: &str) -> Option<(HostSet, bool)> {
-        let target = match Target::parse(text) {
-            Ok(target) => target,
-            Err(wrong) => {
-                for unreadable in wrong {
-                    let span =
-                        Span::new(self.file, unreadable.place.start as u32, unreadable.place.end as u32);
-                    self.diagnostics.push(
-                        Diagnostic::error("this target cannot be read")
-                            .at(span, unreadable.reason)
-                            .hint("examples: `web`, `web,db`, `web:!web03`, `web:&rack_a`, `web[0:3]`, `all`, `@failed`"),
-                    );
-                }
-                return None;
-            }
-        };
         let before = self.diagnostics.len();
+        let (target, wrong) = Target::parse(text);
+        for unreadable in wrong {
+            let span = Span::new(self.file, unreadable.place.start as u32, unreadable.place.end as u32);
+            self.diagnostics.push(
+                Diagnostic::error("this target cannot be read").at(span, unreadable.reason).hint(
+                    "examples: `web`, `web,db`, `web:!web03`, `web:&rack_a`, `web[0:3]`, `all`, `@failed`",
+                ),
+            );
+        }
         let found: Vec<(Sign, HostSet)> =
             target.terms.iter().map(|term| (term.sign, self.term(term))).collect();
         let mut hosts = HostSet::default();
@@ -152,11 +146,13 @@ impl Reader<'_, '_> {
         }
         let names = inventory.groups.iter().map(|group| group.name.as_str());
         let names = names.chain(inventory.hosts.iter().map(|host| host.name.as_str()));
-        self.diagnostics.push(
-            Diagnostic::error(format!("no host or group is called `{name}`"))
-                .at(span, "not in the inventory")
-                .did_you_mean(nearest(name, names)),
-        );
+        let diagnostic = Diagnostic::error(format!("no host or group is called `{name}`"))
+            .at(span, "not in the inventory")
+            .did_you_mean(nearest(name, names));
+        self.diagnostics.push(match name.contains(char::is_whitespace) {
+            true => diagnostic.hint("names are parted by `,`"),
+            false => diagnostic,
+        });
         HostSet::default()
     }
 
@@ -180,8 +176,16 @@ impl Reader<'_, '_> {
     fn bracket(&mut self, text: &str, slice: Option<&Slice<'_>>, span: Span) -> HostSet {
         let group = slice.and_then(|slice| self.inventory.group_id(slice.base));
         match (slice, group) {
-            (Some(slice), Some(group)) if !slice.padded => self.slice(slice, group, span),
-            (Some(slice), Some(group)) if !self.names_a_host(text) => self.slice(slice, group, span),
+            (Some(slice), _) if slice.base.contains(['*', '?']) => {
+                let hosts = self.glob(slice.base, span);
+                self.slice(slice, &hosts, span)
+            }
+            (Some(slice), Some(group)) if !slice.padded => {
+                self.slice(slice, &self.inventory.group(group).hosts, span)
+            }
+            (Some(slice), Some(group)) if !self.names_a_host(text) => {
+                self.slice(slice, &self.inventory.group(group).hosts, span)
+            }
             _ => self.range(text, slice, span),
         }
     }
@@ -193,12 +197,12 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn slice(&mut self, slice: &Slice<'_>, group: GroupId, span: Span) -> HostSet {
-        let hosts: Vec<HostId> = self.inventory.hosts_of(group).collect();
+    fn slice(&mut self, slice: &Slice<'_>, hosts: &HostSet, span: Span) -> HostSet {
+        let hosts: Vec<HostId> = hosts.iter().collect();
         match slice.positions(hosts.len()) {
             Some(positions) => hosts[positions].iter().copied().collect(),
             None => {
-                let message = format!("group `{}` has no position {}", slice.base, slice.first);
+                let message = format!("`{}` has no position {}", slice.base, slice.first);
                 self.diagnostics.push(
                     Diagnostic::error(message)
                         .at(span, format!("it holds {} hosts, counted from 0", hosts.len())),
@@ -232,6 +236,10 @@ impl Reader<'_, '_> {
             }
         }
         if let Some(first) = unknown.first() {
+            let near = self.inventory.nearest_host(first);
+            // Not one of them is there: the name of a group may be what was mistyped.
+            let near_group = slice.filter(|_| found.is_empty());
+            let near_group = near_group.and_then(|slice| self.inventory.nearest_group(slice.base));
             let mut names: Vec<String> = unknown.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
             if unknown.len() > NAMED {
                 names.push(format!("{} more", unknown.len() - NAMED));
@@ -239,7 +247,7 @@ impl Reader<'_, '_> {
             self.diagnostics.push(
                 Diagnostic::error(format!("no host is called {}", names.join(", ")))
                     .at(span, "not all of these are in the inventory")
-                    .did_you_mean(self.inventory.nearest_host(first)),
+                    .did_you_mean(near_group.or(near)),
             );
         }
         found

@@ -63,7 +63,8 @@ pub(crate) struct Unreadable {
 }
 
 impl<'t> Target<'t> {
-    pub(crate) fn parse(text: &'t str) -> Result<Self, Vec<Unreadable>> {
+    /// Reads what can be read, so that the names in it can be looked up although other terms are wrong.
+    pub(crate) fn parse(text: &'t str) -> (Self, Vec<Unreadable>) {
         let mut terms = Vec::new();
         let mut wrong = Vec::new();
         for place in split(text) {
@@ -72,7 +73,7 @@ impl<'t> Target<'t> {
                 Err(reason) => wrong.push(Unreadable { place, reason }),
             }
         }
-        if wrong.is_empty() { Ok(Self { terms }) } else { Err(wrong) }
+        (Self { terms }, wrong)
     }
 }
 
@@ -201,7 +202,7 @@ mod tests {
     use super::*;
 
     fn atoms(text: &str) -> Vec<(Sign, Atom<'_>)> {
-        Target::parse(text).unwrap().terms.into_iter().map(|term| (term.sign, term.atom)).collect()
+        Target::parse(text).0.terms.into_iter().map(|term| (term.sign, term.atom)).collect()
     }
 
     #[test]
@@ -218,8 +219,8 @@ mod tests {
         );
         assert!(matches!(atoms("web[0:3]")[0].1, Atom::Bracket { slice: Some(_), .. }));
         assert!(matches!(atoms("web[a:c]")[0].1, Atom::Bracket { slice: None, .. }));
-        assert_eq!(Target::parse("web,,!").unwrap_err().len(), 2);
-        assert_eq!(Target::parse("").unwrap_err()[0].reason, "nothing stands here");
+        assert_eq!(Target::parse("web,,!").1.len(), 2);
+        assert_eq!(Target::parse("").1[0].reason, "nothing stands here");
     }
 
     #[test]

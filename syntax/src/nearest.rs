@@ -23,19 +23,22 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             let other_length = other.chars().count();
             let allowed = (length.max(other_length) / 3).max(usize::from(length > 1));
             let rank = if other == lower {
-                (0, 0)
-            } else if length.abs_diff(other_length) <= allowed && osa_distance(&lower, &other) == 1 {
-                (1, 1)
+                (0, 0, 0)
+            } else if allowed > 0
+                && length.abs_diff(other_length) <= allowed
+                && osa_distance(&lower, &other) == 1
+            {
+                (1, 1, length.abs_diff(other_length))
             } else if length.min(other_length) >= 3
                 && (other.starts_with(&lower) || lower.starts_with(&other))
             {
-                (2, length.abs_diff(other_length))
+                (2, length.abs_diff(other_length), 0)
             } else {
                 if length.abs_diff(other_length) > allowed {
                     return None;
                 }
                 let distance = osa_distance(&lower, &other);
-                (distance <= allowed).then_some((3, distance))?
+                (distance <= allowed).then_some((3, distance, length.abs_diff(other_length)))?
             };
             Some((rank, candidate))
         })
@@ -61,8 +64,14 @@ mod tests {
         assert_eq!(nearest("restart_", keys), Some("restarts"));
         assert_eq!(nearest("tmpl", keys), None);
         assert_eq!(nearest("x", keys), None);
+        assert_eq!(nearest("m", ["n"]), None);
         assert_eq!(nearest("", keys), None);
         assert_eq!(nearest("host-keys", ["host_keys", "hosts"]), Some("host_keys"));
+    }
+
+    #[test]
+    fn one_letter_changed_is_nearer_than_one_left_out() {
+        assert_eq!(nearest("app9", ["app", "app1"]), Some("app1"));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! From text to [`Node`]s: one document, core schema, unique text keys, aliases and merges within a budget.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, Span as ParserSpan, StructureStyle, Tag};
@@ -129,7 +128,7 @@ impl<'t, 'd> Builder<'t, 'd> {
                     let line =
                         |span: Span| self.text[..(span.start - self.base) as usize].matches('\n').count();
                     let place = diagnostic.primary.as_ref().map(|label| line(label.span));
-                    if !self.unquoted.is_some_and(|span| Some(line(span)) == place) {
+                    if self.unquoted.is_none_or(|span| Some(line(span)) != place) {
                         self.diagnostics.push(diagnostic);
                     }
                     return None;
@@ -187,7 +186,7 @@ impl<'t, 'd> Builder<'t, 'd> {
 
     fn scalar(
         &mut self,
-        text: &Cow<'_, str>,
+        text: &str,
         style: granit_parser::ScalarStyle,
         tag: Option<&Tag>,
         place: &ParserSpan,

@@ -56,7 +56,7 @@ fn explain(
     circle: &[(usize, usize)],
     closing: Span,
 ) -> Diagnostic {
-    let name = |group: usize| groups[group].name.value.as_str();
+    let name = |group: usize| groups[group].name.as_str();
     let mut names: Vec<&str> = circle.iter().map(|(group, _)| name(*group)).collect();
     names.push(names[0]);
     let last = names.len() - 2;

@@ -382,8 +382,9 @@ fn thousands_of_hosts_load_quickly_enough_to_not_notice() {
     let start = std::time::Instant::now();
     let read = good(&text);
     assert_eq!(read.inventory.hosts().len(), hosts);
-    // Debug builds of a busy machine; the release time is in `examples/load.rs`. Quadratic code takes far longer.
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    // About 60 ms in a release build. The limit is for debug builds on a busy machine; quadratic code takes far longer.
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 /// 5,000 hosts written one by one, 200 groups in two levels.
