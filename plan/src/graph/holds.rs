@@ -1,0 +1,146 @@
+//! Edges of rule (2): what holds or makes a thing comes before what uses it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
+
+use cm_modules::Thing;
+
+use super::{Edge, GraphTask, Reason};
+
+/// Who makes what.
+struct Makers<'a> {
+    by_thing: HashMap<&'a Thing, Vec<usize>>,
+    paths: HashMap<&'a Path, Vec<usize>>,
+    mounts: HashMap<&'a Path, Vec<usize>>,
+}
+
+/// All edges of rule (2).
+pub(super) fn edges(tasks: &[GraphTask]) -> Vec<Edge> {
+    let mut makers = Makers { by_thing: HashMap::new(), paths: HashMap::new(), mounts: HashMap::new() };
+    for (index, task) in tasks.iter().enumerate() {
+        for thing in &task.touches.makes {
+            makers.by_thing.entry(thing).or_default().push(index);
+            match thing {
+                Thing::Path(path) => makers.paths.entry(path).or_default().push(index),
+                Thing::Mount(path) => makers.mounts.entry(path).or_default().push(index),
+                _ => {}
+            }
+        }
+    }
+    let mut edges = Vec::new();
+    for (index, task) in tasks.iter().enumerate() {
+        for thing in &task.touches.makes {
+            if let Thing::Path(path) = thing {
+                makers.holders(tasks, index, path, path.parent(), &mut edges);
+            }
+        }
+        for thing in &task.touches.needs {
+            match thing {
+                Thing::Path(path) => makers.holders(tasks, index, path, Some(path), &mut edges),
+                Thing::Repository(_) => {}
+                _ => {
+                    let reason = Reason::Uses(describe(thing));
+                    makers.uses(tasks, index, makers.by_thing.get(thing), &reason, &mut edges);
+                }
+            }
+        }
+    }
+    same_thing(tasks, &makers, &mut edges);
+    repositories(tasks, &mut edges);
+    edges
+}
+
+impl Makers<'_> {
+    /// Edges from the nearest task that makes something above (or at) `start`.
+    fn holders(&self, tasks: &[GraphTask], task: usize, path: &Path, start: Option<&Path>, edges: &mut Vec<Edge>) {
+        for above in start.into_iter().flat_map(Path::ancestors) {
+            // A mount lies on its mount point: who lives under both needs the mount.
+            let found = self.mounts.get(above).or_else(|| self.paths.get(above));
+            let found = found.map(|list| list.iter().copied().filter(|&holder| holder != task).collect::<Vec<_>>());
+            let Some(found) = found.filter(|list| !list.is_empty()) else { continue };
+            let shown = above.display().to_string();
+            for holder in found {
+                match (tasks[holder].touches.removes, tasks[task].touches.removes) {
+                    (true, true) => {
+                        edges.push(Edge { from: task, to: holder, reason: Reason::Empties(path.display().to_string()) });
+                    }
+                    // Taking a folder away and making something in it: as written, whatever it means.
+                    (true, false) => edges.push(Edge {
+                        from: holder.min(task),
+                        to: holder.max(task),
+                        reason: Reason::Same(shown.clone()),
+                    }),
+                    (false, _) => edges.push(Edge { from: holder, to: task, reason: Reason::Holds(shown.clone()) }),
+                }
+            }
+            return;
+        }
+    }
+
+    fn uses(
+        &self,
+        tasks: &[GraphTask],
+        task: usize,
+        makers: Option<&Vec<usize>>,
+        reason: &Reason,
+        edges: &mut Vec<Edge>,
+    ) {
+        for &maker in makers.into_iter().flatten().filter(|&&maker| maker != task) {
+            match (tasks[maker].touches.removes, tasks[task].touches.removes) {
+                (false, _) => edges.push(Edge { from: maker, to: task, reason: reason.clone() }),
+                (true, true) => edges.push(Edge { from: task, to: maker, reason: reason.clone() }),
+                (true, false) => {}
+            }
+        }
+    }
+}
+
+/// Tasks on one thing: the one that makes the whole first, then edits of parts, each as written.
+fn same_thing(tasks: &[GraphTask], makers: &Makers<'_>, edges: &mut Vec<Edge>) {
+    let shared: BTreeMap<&Thing, &Vec<usize>> =
+        makers.by_thing.iter().filter(|(_, list)| list.len() > 1).map(|(thing, list)| (*thing, list)).collect();
+    for (thing, list) in shared {
+        let mut order = list.clone();
+        order.sort_by_key(|&task| (tasks[task].touches.part, task));
+        order.dedup();
+        for pair in order.windows(2) {
+            edges.push(Edge { from: pair[0], to: pair[1], reason: Reason::Same(describe(thing)) });
+        }
+    }
+}
+
+/// Sources of packages before all packages.
+fn repositories(tasks: &[GraphTask], edges: &mut Vec<Edge>) {
+    let makes = |task: &GraphTask, wanted: fn(&Thing) -> bool| task.touches.makes.iter().any(wanted);
+    let sources: Vec<usize> =
+        (0..tasks.len()).filter(|&task| makes(&tasks[task], |thing| matches!(thing, Thing::Repository(_)))).collect();
+    if sources.is_empty() {
+        return;
+    }
+    for (index, task) in tasks.iter().enumerate() {
+        if makes(task, |thing| matches!(thing, Thing::Package(_))) {
+            edges.extend(
+                sources
+                    .iter()
+                    .filter(|&&source| source != index)
+                    .map(|&from| Edge { from, to: index, reason: Reason::Repository }),
+            );
+        }
+    }
+}
+
+fn describe(thing: &Thing) -> String {
+    match thing {
+        Thing::Path(path) => path.display().to_string(),
+        Thing::Mount(path) => format!("mount {}", path.display()),
+        Thing::User(name) => format!("user {name}"),
+        Thing::Group(name) => format!("group {name}"),
+        Thing::Package(name) => format!("package {name}"),
+        Thing::Repository(name) => format!("repository {name}"),
+        Thing::Unit(name) => format!("unit {name}"),
+        Thing::Service(name) => format!("service {name}"),
+        Thing::Other(name) => name.clone(),
+    }
+}
