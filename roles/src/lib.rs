@@ -1,1 +1,29 @@
-//! See ARCHITECTURE.md.
+//! The role language: reads `role.yaml` files and their templates, and tells everything that is wrong with them
+//! before any host is known.
+//!
+//! - [`read_roles`] reads all roles of a repository into [`Roles`]; [`World`] says what else the repository names.
+//! - [`template`] is the template language as `cm` sets it up.
+//! - [`Task`] is what rendering starts from; its values are [`Argument`]s.
+//!
+//! What a module takes is known only from its schema: nothing here knows any module by name, but for `service`, which
+//! the language itself names (`restarts: nginx`).
+
+mod argument;
+mod files;
+mod library;
+mod literal;
+mod param;
+mod read;
+mod role;
+mod task;
+pub mod template;
+pub mod value;
+
+pub use argument::{Argument, Form};
+pub use files::{RoleFile, RoleFiles};
+pub use library::names as shipped_names;
+pub use param::{Mismatch, ParamType, RoleParam, holds_template};
+pub use read::{ROLES, Roles, means, read_roles, subject_text};
+pub use role::{Need, Role, TaskList};
+pub use task::{Reference, ReferenceText, RunAs, SERVICE, Target, Task, TaskParam, When};
+pub use template::{Expression, Scope, TemplateName, Templates, Text, Uses, World};

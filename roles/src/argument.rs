@@ -1,0 +1,103 @@
+//! A written value with its templates compiled: what a parameter or a variable is before rendering.
+
+use cm_syntax::{Diagnostic, Span};
+use cm_wire::Value as Wire;
+use minijinja::Value;
+
+use crate::template::{Expression, TemplateName, Templates};
+
+/// A written value.
+#[derive(Clone, Debug)]
+pub struct Argument {
+    /// Where it stands.
+    pub span: Span,
+    /// What it is.
+    pub form: Form,
+}
+
+/// The forms a written value has.
+#[derive(Clone, Debug)]
+pub enum Form {
+    /// Without any template in it.
+    Literal {
+        /// For the wire.
+        wire: Wire,
+        /// For templates; keeps the order of maps.
+        value: Value,
+    },
+    /// Text with templates in it.
+    Template(TemplateName),
+    /// One expression in braces: its value, or the text it prints where a text is wanted.
+    Expression(Expression, TemplateName),
+    /// A list with templates in it.
+    List(Vec<Argument>),
+    /// A map with templates in it.
+    Map(Vec<(String, Argument)>),
+}
+
+impl Argument {
+    /// Whether it is the same for every host.
+    #[must_use]
+    pub fn is_literal(&self) -> bool {
+        matches!(self.form, Form::Literal { .. })
+    }
+
+    /// The value for the wire where it is literal.
+    #[must_use]
+    pub fn literal(&self) -> Option<&Wire> {
+        if let Form::Literal { wire, .. } = &self.form { Some(wire) } else { None }
+    }
+
+    /// The text where it is literal text.
+    #[must_use]
+    pub fn literal_text(&self) -> Option<&str> {
+        self.literal().and_then(Wire::as_text)
+    }
+
+    /// The value for templates, each lone expression with its own type.
+    ///
+    /// # Errors
+    /// What went wrong, at its place.
+    #[expect(clippy::result_large_err, reason = "an error ends the host's compilation")]
+    pub fn evaluate(&self, templates: &Templates, context: &Value) -> Result<Value, Diagnostic> {
+        match &self.form {
+            Form::Literal { value, .. } => Ok(value.clone()),
+            Form::Template(name) => Ok(Value::from(templates.render(name, context.clone())?)),
+            Form::Expression(expression, _) => expression.evaluate(context.clone(), templates.sources()),
+            Form::List(items) => {
+                let items: Result<Vec<Value>, _> =
+                    items.iter().map(|item| item.evaluate(templates, context)).collect();
+                Ok(Value::from(items?))
+            }
+            Form::Map(entries) => {
+                let entries: Result<Vec<(Value, Value)>, _> = entries
+                    .iter()
+                    .map(|(key, item)| Ok((Value::from(key.as_str()), item.evaluate(templates, context)?)))
+                    .collect();
+                Ok(Value::from_pairs(entries?))
+            }
+        }
+    }
+
+    /// The text it prints; for what is not text, the value itself is returned instead.
+    ///
+    /// # Errors
+    /// What went wrong, at its place.
+    #[expect(clippy::result_large_err, reason = "an error ends the host's compilation")]
+    pub fn print(&self, templates: &Templates, context: &Value) -> Result<Result<String, Value>, Diagnostic> {
+        match &self.form {
+            Form::Template(name) => Ok(Ok(templates.render(name, context.clone())?)),
+            Form::Literal { wire: Wire::Text(text), .. } => Ok(Ok(text.clone())),
+            Form::Expression(expression, name) => {
+                use minijinja::value::ValueKind::{Bool, Number, String};
+                let value = expression.evaluate(context.clone(), templates.sources())?;
+                match value.kind() {
+                    String => Ok(Ok(value.to_string())),
+                    Bool | Number => Ok(Ok(templates.render(name, context.clone())?)),
+                    _ => Ok(Err(value)),
+                }
+            }
+            _ => Ok(Err(self.evaluate(templates, context)?)),
+        }
+    }
+}
