@@ -136,8 +136,7 @@ impl HostCgroup {
 
     /// Freezes or thaws all processes in it; a frozen host takes connections and says nothing.
     pub(crate) fn freeze(&self, frozen: bool) -> Result<(), LabError> {
-        // Only the host, not its keeper, and without its supervisor it could not be ended properly;
-        // both are harmless frozen.
+        // The keeper stays awake: it only waits.
         let file = self.unified().join("machine/cgroup.freeze");
         fs::write(&file, if frozen { "1" } else { "0" }).map_err(failed("write", &file))?;
         let events = self.unified().join("machine/cgroup.events");

@@ -162,7 +162,7 @@ impl LabError {
             Self::NoAnswer { console, .. } if !console.is_empty() => {
                 format!("the last lines of its console:\n{console}")
             }
-            Self::NotRunning { host, .. } => format!("`cm lab boot {host}` starts it again"),
+            Self::NotRunning { .. } => "`cm lab reboot` starts it again over what it had written".into(),
             Self::StillThere { .. } => "run `cm lab down` again; what it holds is still recorded".into(),
             Self::Record { path, .. } => {
                 format!("if no lab of that name runs, remove the folder of `{}`", path.display())

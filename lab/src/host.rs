@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::boot::{host_cgroup, start, wait_until_ready};
 use crate::command::{CommandError, command_line, tool};
 use crate::error::LabError;
-use crate::files::remove_if_there;
+use crate::files::{FileLock, remove_if_there};
 use crate::inventory_file::{key_path, known_hosts_path};
 use crate::lab::Lab;
 use crate::network::{forget_neighbour, has_interface, is_cut, set_cut, set_delay};
@@ -226,7 +226,7 @@ impl Lab {
     /// There is no such host, or its processes would not go away.
     pub fn kill(&self, host: &str) -> Result<(), LabError> {
         let host = self.host(host)?;
-        let _locks = self.work_on(host)?;
+        let _work = self.work_on(host)?;
         kill(&self.record, host)
     }
 
@@ -236,28 +236,34 @@ impl Lab {
     /// There is no such host, it runs, or it does not answer within the lab's limit.
     pub fn boot(&self, host: &str) -> Result<(), LabError> {
         let host = self.host(host)?;
-        let _locks = self.work_on(host)?;
+        let _work = self.work_on(host)?;
         if leader(&self.record, host).is_some() {
             return Err(LabError::Running { lab: self.record.name.clone(), host: host.name.clone() });
         }
+        self.start_again(host)
+    }
+
+    /// Reboots a host in good order, or starts a dead one, and waits until its sshd answers. A host that
+    /// was cut or frozen is neither afterwards.
+    ///
+    /// # Errors
+    /// There is no such host, or it does not answer within the lab's limit.
+    pub fn reboot(&self, host: &str) -> Result<(), LabError> {
+        let host = self.host(host)?;
+        let _work = self.work_on(host)?;
+        let Some(former) = leader(&self.record, host) else { return self.start_again(host) };
+        host_cgroup(&self.record, host)?.freeze(false)?;
+        forget_neighbour(self.record.number(), host.slot);
+        // The command may be gone with the host before it can say how it ended.
+        self.exec(&host.name, &["systemctl", "--no-block", "reboot"])?;
+        wait_until_ready(&self.record, host, Some(former))
+    }
+
+    fn start_again(&self, host: &HostRecord) -> Result<(), LabError> {
         // The remains of a host that has powered itself off.
         kill(&self.record, host)?;
         start(&self.record, host)?;
         wait_until_ready(&self.record, host, None)
-    }
-
-    /// Reboots a host in good order, and waits until its sshd answers again.
-    ///
-    /// # Errors
-    /// There is no such host, it is not running, or it does not answer within the lab's limit.
-    pub fn reboot(&self, host: &str) -> Result<(), LabError> {
-        let host = self.running(host)?;
-        let _locks = self.work_on(host)?;
-        let former = leader(&self.record, host);
-        forget_neighbour(self.record.number(), host.slot);
-        // The command may be gone with the host before it can say how it ended.
-        self.exec(&host.name, &["systemctl", "--no-block", "reboot"])?;
-        wait_until_ready(&self.record, host, former)
     }
 
     fn running(&self, host: &str) -> Result<&HostRecord, LabError> {
@@ -270,7 +276,7 @@ impl Lab {
     }
 
     /// The lab stays while this is held, and nobody else starts or kills the host.
-    fn work_on(&self, host: &HostRecord) -> Result<impl Drop + use<>, LabError> {
+    fn work_on(&self, host: &HostRecord) -> Result<HostWork, LabError> {
         let lab = record::share_lab(&self.record.name)?;
         if LabRecord::load(&self.record.name)?.is_none() {
             return Err(LabError::NotFound { name: self.record.name.clone(), known: record::names()? });
@@ -279,11 +285,8 @@ impl Lab {
     }
 }
 
+/// Permission to start or kill one host, given back when it is dropped.
 struct HostWork {
-    _host: crate::files::FileLock,
-    _lab: crate::files::FileLock,
-}
-
-impl Drop for HostWork {
-    fn drop(&mut self) {}
+    _host: FileLock,
+    _lab: FileLock,
 }

@@ -51,5 +51,5 @@ pub use lab::{Lab, LabState, find, list};
 pub use progress::Progress;
 pub use requirements::{Missing, MissingTool, requirements};
 pub use spec::{HostSpec, LabSpec, PackageSource, Release, Storage};
-pub use teardown::{Removed, down, down_all};
+pub use teardown::{Removed, down, down_all, down_left_behind};
 pub use up::up;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::error::LabError;
 use crate::host::kill;
 use crate::inventory_file::remove_files;
+use crate::lab::{Lab, LabState};
 use crate::machine_settings;
 use crate::mounts::{remove_folder, unmount_below};
 use crate::network;
@@ -40,8 +41,24 @@ pub fn down(name: &str) -> Result<(), LabError> {
 /// # Errors
 /// The labs cannot be listed. What keeps a single lab is told in the answer.
 pub fn down_all() -> Result<Removed, LabError> {
+    down_where(|_| true)
+}
+
+/// Removes the labs that killed runs and former boots of the machine have left behind.
+///
+/// # Errors
+/// As [`down_all`].
+pub fn down_left_behind() -> Result<Removed, LabError> {
+    down_where(|lab| lab.state() == LabState::LeftBehind)
+}
+
+fn down_where(chosen: impl Fn(&Lab) -> bool) -> Result<Removed, LabError> {
     let mut answer = Removed::default();
     for name in record::names()? {
+        // A record that cannot be read is told by `down`.
+        if crate::find(&name).is_ok_and(|lab| !chosen(&lab)) {
+            continue;
+        }
         match down(&name) {
             Ok(()) => answer.removed.push(name),
             // Somebody else removed it in the meantime.
