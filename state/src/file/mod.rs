@@ -12,8 +12,11 @@ mod format;
 mod guard;
 mod holders;
 mod opened;
+mod overlay;
 mod redb_store;
 mod redb_tables;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 pub use redb_store::RedbStore;

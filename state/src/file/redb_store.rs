@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{PoisonError, RwLock},
+    sync::{Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use super::{
     format,
     guard::guarded,
     opened::{self, Access, Opened},
+    overlay::Overlay,
     redb_tables::{NoTables, ReadView, WriteView},
     waiting::Waiting,
 };
@@ -36,6 +37,8 @@ pub struct RedbStore {
     wait: Duration,
     /// Threads of one process queue here instead of polling the file's lock against each other.
     gate: RwLock<()>,
+    /// The file that was found to be ours, by device and inode.
+    vetted: Mutex<Option<(u64, u64)>>,
 }
 
 /// What came of one attempt to get at the file.
@@ -65,7 +68,7 @@ impl RedbStore {
     /// # Errors
     /// As [`RedbStore::open`].
     pub fn open_with_wait(path: impl Into<PathBuf>, wait: Duration) -> Result<Self, StateError> {
-        let store = Self { path: path.into(), wait, gate: RwLock::new(()) };
+        let store = Self { path: path.into(), wait, gate: RwLock::new(()), vetted: Mutex::new(None) };
         store.read(|_| Ok(()))?;
         Ok(store)
     }
@@ -119,12 +122,51 @@ impl RedbStore {
                 guarded(&self.path, || create::create(&self.path))?;
                 continue;
             };
+            match guarded(&self.path, || self.vet(opened.identity()))? {
+                Attempt::Done(()) => {}
+                Attempt::Locked | Attempt::NeedsRepair => {
+                    waiting.pause(&self.path)?;
+                    continue;
+                }
+                Attempt::Moved => continue,
+            }
             match guarded(&self.path, || self.attempt_write(opened, &mut body))? {
                 Attempt::Done(result) => return Ok(result),
                 Attempt::Locked | Attempt::NeedsRepair => waiting.pause(&self.path)?,
                 Attempt::Moved => {}
             }
         }
+    }
+
+    /// Makes sure that the file is ours and not too new, without writing to it: redb tidies up
+    /// whatever it opens for writing.
+    fn vet(&self, identity: (u64, u64)) -> Result<Attempt<()>, StateError> {
+        let path = &self.path;
+        let mut vetted = self.vetted.lock().unwrap_or_else(PoisonError::into_inner);
+        if *vetted == Some(identity) {
+            return Ok(Attempt::Done(()));
+        }
+        let reopen = |access| Ok(opened::open(path, access)?.filter(|opened| opened.identity() == identity));
+        let Some(opened) = reopen(Access::Read)? else { return Ok(Attempt::Moved) };
+        let mut look = Some(|_: &dyn ReadTables| Ok(()));
+        match self.attempt_read(opened, &mut look)? {
+            Attempt::Done(()) => {}
+            Attempt::NeedsRepair => {
+                let Some(opened) = reopen(Access::Write)? else { return Ok(Attempt::Moved) };
+                let overlay = Overlay::new(storage(path, opened.file)?)
+                    .map_err(|source| StateError::Io { path: path.clone(), source })?;
+                let database = match builder().create_with_backend(overlay) {
+                    Ok(database) => database,
+                    Err(DatabaseError::DatabaseAlreadyOpen) => return Ok(Attempt::Locked),
+                    Err(error) => return Err(explain(path, error)),
+                };
+                let transaction = database.begin_read().map_err(|error| explain(path, error))?;
+                format::check(path, &transaction)?;
+            }
+            other => return Ok(other),
+        }
+        *vetted = Some(identity);
+        Ok(Attempt::Done(()))
     }
 
     fn attempt_write<R, F>(&self, opened: Opened, body: &mut Option<F>) -> Result<Attempt<R>, StateError>

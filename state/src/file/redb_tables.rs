@@ -76,17 +76,30 @@ fn scan(
     let upper = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
     let mut range =
         table.range::<&[u8]>((Bound::Included(prefix), upper)).map_err(|error| explain(path, error))?;
+    let mut visited = 0_u64;
     loop {
         let next = match direction {
             Direction::Ascending => range.next(),
             Direction::Descending => range.next_back(),
         };
-        let Some(entry) = next else { return Ok(()) };
+        let Some(entry) = next else { break };
+        visited += 1;
         let (key, value) = entry.map_err(|error| explain(path, error))?;
+        if !key.value().starts_with(prefix) {
+            let detail = format!("the record `{}` is out of order", key.value().escape_ascii());
+            return Err(StateError::Damaged { path: path.to_owned(), detail });
+        }
         if visit(key.value(), value.value())? == ControlFlow::Break(()) {
             return Ok(());
         }
     }
+    // A damaged key high up in the tree hides what lies below it. The tree's own count tells.
+    let expected = table.len().map_err(|error| explain(path, error))?;
+    if prefix.is_empty() && visited != expected {
+        let detail = format!("{visited} of {expected} records of a table are found");
+        return Err(StateError::Damaged { path: path.to_owned(), detail });
+    }
+    Ok(())
 }
 
 impl ReadTables for ReadView<'_> {

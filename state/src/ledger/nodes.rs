@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::{
     Lifecycle, Node, NodeUpdate, StateError, Timestamp,
-    stored::{self, StoredFacts},
+    stored::{self, Malformed, Stored, StoredFacts},
     tables::{Direction, ReadTables, Table, WriteTables},
 };
 
@@ -24,8 +24,13 @@ pub(crate) fn one(tables: &dyn ReadTables, name: &str) -> Result<Option<Node>, S
 pub(crate) fn facts(tables: &dyn ReadTables, nodes: &[&str]) -> Result<Vec<(String, String)>, StateError> {
     let mut found = Vec::new();
     for name in nodes {
-        if let Some(StoredFacts(json)) = stored::get(tables, name.as_bytes())? {
-            found.push(((*name).to_owned(), json));
+        let key = name.as_bytes();
+        match stored::get(tables, key)? {
+            Some(StoredFacts(json)) => found.push(((*name).to_owned(), json)),
+            None if one(tables, name)?.is_some_and(|node| node.facts_at.is_some()) => {
+                return Err(Malformed("they are missing".to_owned()).at(tables, StoredFacts::WHAT, key));
+            }
+            None => {}
         }
     }
     Ok(found)

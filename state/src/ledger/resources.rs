@@ -1,15 +1,24 @@
 //! What is known of the resources on nodes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use crate::{
     Resource, ResourceUpdate, StateError,
     stored::{self, StoredResources},
-    tables::{ReadTables, Table, WriteTables},
+    tables::{Direction, ReadTables, Table, WriteTables},
 };
 
 pub(crate) fn all(tables: &dyn ReadTables, node: &str) -> Result<Vec<Resource>, StateError> {
-    Ok(stored::get::<StoredResources>(tables, node.as_bytes())?.unwrap_or_default().0)
+    match stored::get::<StoredResources>(tables, node.as_bytes())? {
+        Some(StoredResources(resources)) => Ok(resources),
+        None => {
+            // Nothing known, or hidden by damage? Going over the whole table tells.
+            tables.scan(Table::Resources, b"", Direction::Ascending, &mut |_, _| {
+                Ok(ControlFlow::Continue(()))
+            })?;
+            Ok(Vec::new())
+        }
+    }
 }
 
 pub(crate) fn merge(

@@ -78,7 +78,7 @@ fn count(run: &mut RunSummary, state: HostState, tasks: TaskCounts, apply: impl 
 
 /// Every host of the run, those without a result included, by name.
 pub(crate) fn summaries(tables: &dyn ReadTables, id: &RunId) -> Result<Vec<HostSummary>, StateError> {
-    runs::require(tables, id)?;
+    let run = runs::require(tables, id)?;
     let planned = stored::get::<PlannedHosts>(tables, id.as_str().as_bytes())?;
     let unfinished = |host: String| {
         let summary = HostSummary {
@@ -93,7 +93,7 @@ pub(crate) fn summaries(tables: &dyn ReadTables, id: &RunId) -> Result<Vec<HostS
     };
     let mut hosts: BTreeMap<String, HostSummary> =
         planned.into_iter().flat_map(|planned| planned.0).map(unfinished).collect();
-    each_host(tables, id, |host, stored| {
+    each_host(tables, &run.summary, |host, stored| {
         let summary = stored.head.summary(&host);
         hosts.insert(host, summary);
         Ok(())
@@ -102,10 +102,11 @@ pub(crate) fn summaries(tables: &dyn ReadTables, id: &RunId) -> Result<Vec<HostS
 }
 
 pub(crate) fn one(tables: &dyn ReadTables, id: &RunId, host: &str) -> Result<Option<HostResult>, StateError> {
-    runs::require(tables, id)?;
+    let run = runs::require(tables, id)?;
     match stored::get::<StoredHost>(tables, &host_key(id, host))? {
         Some(stored) => Unpacking::of(tables, id).unpack(host, stored, TaskFilter::All).map(Some),
-        None => Ok(None),
+        // Not there, or hidden by damage? Going over all of them tells.
+        None => each_host(tables, &run.summary, |_, _| Ok(())).map(|()| None),
     }
 }
 
@@ -114,10 +115,10 @@ pub(crate) fn all(
     id: &RunId,
     filter: TaskFilter,
 ) -> Result<Vec<HostResult>, StateError> {
-    runs::require(tables, id)?;
+    let run = runs::require(tables, id)?;
     let mut unpacking = Unpacking::of(tables, id);
     let mut results = Vec::new();
-    each_host(tables, id, |host, stored| {
+    each_host(tables, &run.summary, |host, stored| {
         results.push(unpacking.unpack(&host, stored, filter)?);
         Ok(())
     })?;
@@ -149,15 +150,24 @@ pub(crate) fn failed(tables: &dyn ReadTables) -> Result<Option<FailedHosts>, Sta
 
 fn each_host(
     tables: &dyn ReadTables,
-    id: &RunId,
+    run: &RunSummary,
     mut visit: impl FnMut(String, StoredHost) -> Result<(), StateError>,
 ) -> Result<(), StateError> {
-    let prefix = run_prefix(id);
+    let prefix = run_prefix(&run.id);
+    let mut found = 0;
     tables.scan(Table::HostResults, &prefix, Direction::Ascending, &mut |key, value| {
         let host = name_of(tables, StoredHost::WHAT, &key[prefix.len()..])?;
         visit(host, stored::decode(tables, key, value)?)?;
+        found += 1;
         Ok(ControlFlow::Continue(()))
-    })
+    })?;
+    // Damage may hide results without spoiling any.
+    let expected = run.hosts.finished();
+    if found == expected {
+        return Ok(());
+    }
+    let detail = format!("{found} of the {expected} results of the run `{}` are found", run.id);
+    Err(StateError::Damaged { path: tables.place().to_owned(), detail })
 }
 
 /// Unpacks hosts of one run, reading each task list once.
