@@ -7,6 +7,7 @@
 )]
 
 mod account_files;
+mod facts;
 mod home;
 mod module;
 pub mod node;
@@ -20,6 +21,7 @@ mod thing;
 mod library;
 mod text_diff;
 
+pub use facts::gather as gather_facts;
 pub use module::{Contents, Context, Doing, Effect, Module, Prefetch, Problem, Resource, Seen};
 pub use node::Node;
 pub use overlay::{Empty, Overlay};

@@ -3,7 +3,7 @@
 use crate::{Module, ParamError, Params, Resource, library};
 
 /// Every module, in the order of the documentation.
-pub static MODULES: &[Module] = &[library::file::MODULE];
+pub static MODULES: &[Module] = &[library::file::MODULE, library::directory::MODULE, library::link::MODULE];
 
 /// Every check of a role's `verify:` list.
 pub static CHECKS: &[Module] = &[];

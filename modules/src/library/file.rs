@@ -4,13 +4,16 @@ use std::path::Path;
 
 use cm_wire::{Change, ContentRef};
 
-use super::ownership::Ownership;
+use super::{
+    content::{self, After, Before},
+    making::making,
+    ownership::Ownership,
+};
 use crate::{
     AbsolutePath, Class, Context, Doing, Effect, FileMode, InlineContent, Module, ParamError, Params,
     Problem, Resource, Seen, SourceContent, TemplateContent, Thing, Touches, choice,
-    node::{Attributes, Command, Content, FileKind},
+    node::{Attributes, Command, Content, FileKind, Stat},
     params,
-    text_diff::{DIFF_LIMIT, text_diff},
 };
 
 choice! {
@@ -24,7 +27,10 @@ choice! {
 }
 
 params! {
-    /// A regular file: its content, mode and owner. Written whole and atomically.
+    /// A regular file: its content, mode and owner. Written whole and atomically: a reader sees the old
+    /// or the new one. A file that is replaced keeps what is not given (mode, owner), its access list and
+    /// extended attributes; other hard links to it keep the old content. A link is replaced, never
+    /// followed. Without a content it is only made where it is missing, empty.
     pub struct File = "file" {
         /// Where it is.
         subject path: AbsolutePath,
@@ -38,9 +44,11 @@ params! {
         source: Option<SourceContent>,
         /// Its mode, such as "0644". A new file gets 0644.
         mode: Option<FileMode>,
-        /// The user that owns it, by name or number. A new file belongs to root.
+        /// The user that owns it, by name or number. A new file belongs to the user the agent runs as:
+        /// root, unless `become` is false.
         owner: Option<String>,
-        /// The group that owns it, by name or number.
+        /// The group that owns it, by name or number. A new file in a directory with the setgid bit
+        /// gets the directory's.
         group: Option<String>,
         /// A command run on the new file before it takes the old one's place; `%s` stands for its
         /// path. The old file stays where the command fails.
@@ -90,14 +98,10 @@ impl Wanted {
         &self.path.0
     }
 
-    /// The content with the edits that follow, where it can be known without the old file.
-    fn wanted_content(&self, context: &Context<'_>) -> Result<Option<Content>, Problem> {
-        let Some(content) = &self.content else { return Ok(None) };
-        let content = context.contents.fetch(&content.digest, content.size)?;
-        if context.edits.is_empty() {
-            return Ok(Some(content));
-        }
-        let Content::Bytes(mut text) = content else {
+    /// The content with the edits that follow; none where there is no edit.
+    fn edited(&self, context: &Context<'_>) -> Result<Option<Vec<u8>>, Problem> {
+        let Some(content) = self.content.filter(|_| !context.edits.is_empty()) else { return Ok(None) };
+        let Content::Bytes(mut text) = context.contents.fetch(&content.digest, content.size)? else {
             return Err(Problem::new(format!(
                 "{} is too large to be edited by other tasks",
                 self.path().display()
@@ -108,70 +112,27 @@ impl Wanted {
                 text = edited?;
             }
         }
-        Ok(Some(Content::Bytes(text)))
+        Ok(Some(text))
     }
 
-    /// The change of content, none where it is as wanted.
-    fn content_change(&self, context: &Context<'_>, size: u64) -> Result<Option<Change>, Problem> {
-        let Some(wanted) = &self.content else { return Ok(None) };
-        let path = self.path();
-        if context.edits.is_empty() {
-            let same = size == wanted.size
-                && context.node.digest(path).doing(format_args!("reading {}", path.display()))?
-                    == wanted.digest;
-            if same {
-                return Ok(None);
+    /// What the file holds where that is not what is wanted, and what is wanted.
+    fn differing<'a>(
+        &self,
+        context: &Context<'_>,
+        stat: &Stat,
+        edited: Option<&'a [u8]>,
+    ) -> Result<Option<(Before, After<'a>)>, Problem> {
+        let Some(content) = self.content else { return Ok(None) };
+        let (name, after) = match edited {
+            Some(bytes) => {
+                let digest = cm_wire::Digest::of(bytes);
+                (ContentRef { digest, size: bytes.len() as u64 }, After::Bytes(bytes))
             }
-        }
-        let content = self.wanted_content(context)?;
-        let Some(content) = content else { return Ok(None) };
-        let before = if size <= DIFF_LIMIT as u64 {
-            Some(
-                context
-                    .node
-                    .read(path, DIFF_LIMIT as u64)
-                    .doing(format_args!("reading {}", path.display()))?,
-            )
-        } else {
-            None
+            None => (content, After::Named(content)),
         };
-        match (&before, &content) {
-            (Some(before), Content::Bytes(after)) if before == after => return Ok(None),
-            _ => {}
-        }
-        let before_digest = match &before {
-            Some(bytes) => cm_wire::Digest::of(bytes),
-            None => context.node.digest(path).doing(format_args!("reading {}", path.display()))?,
-        };
-        if before_digest == content.digest() {
-            return Ok(None);
-        }
-        Ok(Some(content_difference(context, before.as_deref(), Some((before_digest, size)), &content)))
+        let before = Before::unless_same(context, self.path(), stat, name)?;
+        Ok(before.map(|before| (before, after)))
     }
-}
-
-/// Tells a difference of contents: as a diff of texts, else by digest and size, or not at all.
-fn content_difference(
-    context: &Context<'_>,
-    before: Option<&[u8]>,
-    before_known: Option<(cm_wire::Digest, u64)>,
-    after: &Content,
-) -> Change {
-    if context.sensitive {
-        let hidden = || Some("[secret]".to_owned());
-        return Change::new("content", before_known.and_then(|_| hidden()), hidden());
-    }
-    let show = |digest: cm_wire::Digest, size: u64| format!("{} ({size} bytes)", digest.short());
-    let diff = match (before, after) {
-        (Some(before), Content::Bytes(after)) if context.diff => text_diff(before, after),
-        _ => None,
-    };
-    Change::new(
-        "content",
-        before_known.map(|(digest, size)| show(digest, size)),
-        Some(show(after.digest(), after.size())),
-    )
-    .with_diff(diff)
 }
 
 impl Resource for Wanted {
@@ -190,13 +151,13 @@ impl Resource for Wanted {
                 return Ok(Seen::AsWanted);
             }
             let mut changes = vec![Change::new("state", None, Some("file".into()))];
-            if self.content.is_some() && context.diff {
-                let content = self.wanted_content(context)?;
-                changes.extend(content.map(|content| content_difference(context, Some(b""), None, &content)));
+            if let Some(content) = self.content {
+                content::announce(context, &[content]);
+                let edited = self.edited(context)?;
+                let after = edited.as_deref().map_or(After::Named(content), After::Bytes);
+                changes.push(content::difference(context, "content", None, after)?);
             }
-            changes.extend(self.ownership.mode.map(|mode| Change::new("mode", None, Some(mode.show()))));
-            changes.extend(self.ownership.owner.clone().map(|name| Change::new("owner", None, Some(name))));
-            changes.extend(self.ownership.group.clone().map(|name| Change::new("group", None, Some(name))));
+            changes.extend(self.ownership.all());
             return Ok(Seen::Differs(changes));
         };
         if self.state == State::Absent {
@@ -209,7 +170,12 @@ impl Resource for Wanted {
                 Some("file".into()),
             )]));
         }
-        let mut changes: Vec<Change> = self.content_change(context, stat.size)?.into_iter().collect();
+        let edited = self.edited(context)?;
+        let mut changes = Vec::new();
+        if let Some((before, after)) = self.differing(context, &stat, edited.as_deref())? {
+            content::announce(context, self.content.as_slice());
+            changes.push(content::difference(context, "content", Some(&before), after)?);
+        }
         changes.extend(self.ownership.differences(context, &stat)?);
         Ok(Seen::from_changes(changes))
     }
@@ -240,30 +206,30 @@ impl Resource for Wanted {
             }
             None => None,
         };
-        let must_write = match &file {
-            Some(stat) => self.content_change(context, stat.size)?.is_some(),
-            None => true,
-        };
-        if !must_write {
-            if let Some(stat) = &file {
-                self.ownership.apply(context, path, stat)?;
-            }
+        let edited = self.edited(context)?;
+        if let Some(stat) = &file
+            && self.differing(context, stat, edited.as_deref())?.is_none()
+        {
+            self.ownership.apply(context, path, stat)?;
             return Ok(Effect::default());
         }
-        let default = file.as_ref().map_or(Attributes { mode: 0o644, uid: 0, gid: 0 }, |stat| Attributes {
-            mode: stat.mode,
-            uid: stat.uid,
-            gid: stat.gid,
-        });
+        let default = match &file {
+            Some(stat) => Attributes { mode: stat.mode, uid: stat.uid, gid: stat.gid },
+            None => context
+                .node
+                .attributes_of_new(path, 0o644, FileKind::File)
+                .doing(format_args!("writing {}", path.display()))?,
+        };
         let attributes = self.ownership.attributes(context, default)?;
-        let content = self.wanted_content(context)?.unwrap_or(Content::Bytes(Vec::new()));
+        let content = match (edited, self.content) {
+            (Some(bytes), _) => Content::Bytes(bytes),
+            (None, Some(content)) => content::fetch(context, content)?,
+            (None, None) => Content::Bytes(Vec::new()),
+        };
         let validate = |written: &Path| self.run_validate(context, written);
         let validate: Option<&dyn Fn(&Path) -> Result<(), Problem>> =
             if self.validate.is_some() { Some(&validate) } else { None };
-        context
-            .node
-            .write(path, &content, attributes, validate)
-            .doing(format_args!("writing {}", path.display()))??;
+        making(context, path, "writing", context.node.write(path, &content, attributes, validate))??;
         Ok(Effect::default())
     }
 }

@@ -31,16 +31,24 @@ impl Ownership {
             changes.push(Change::new("mode", Some(FileMode(stat.mode).show()), Some(mode.show())));
         }
         if let Some(owner) = &self.owner
-            && lookup_user(context, owner)? != Some(stat.uid)
+            && !is(context, lookup_user(context, owner)?, stat.uid)
         {
             changes.push(Change::new("owner", Some(context.node.user_name(stat.uid)), Some(owner.clone())));
         }
         if let Some(group) = &self.group
-            && lookup_group(context, group)? != Some(stat.gid)
+            && !is(context, lookup_group(context, group)?, stat.gid)
         {
             changes.push(Change::new("group", Some(context.node.group_name(stat.gid)), Some(group.clone())));
         }
         Ok(changes)
+    }
+
+    /// All that is wanted, as the changes of something that is not there yet.
+    pub fn all(&self) -> Vec<Change> {
+        let mode = self.mode.map(|mode| Change::new("mode", None, Some(mode.show())));
+        let owner = self.owner.clone().map(|name| Change::new("owner", None, Some(name)));
+        let group = self.group.clone().map(|name| Change::new("group", None, Some(name)));
+        [mode, owner, group].into_iter().flatten().collect()
     }
 
     /// The attributes of something new that would have `default` where nothing is wanted, or of
@@ -73,6 +81,12 @@ impl Ownership {
         }
         Ok(())
     }
+}
+
+/// Whether an id is the one found for a name. In a plan an account that is still to come has the id
+/// that was given to what it will own.
+fn is(context: &Context<'_>, found: Option<u32>, id: u32) -> bool {
+    found.map_or(id == NOT_YET && context.node.may_appear(), |found| found == id)
 }
 
 /// The id of a user given by name or number; none where there is no such user.
