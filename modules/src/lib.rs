@@ -10,6 +10,7 @@ mod account_files;
 mod facts;
 mod home;
 mod module;
+mod nearest_name;
 pub mod node;
 mod overlay;
 mod param;
@@ -20,6 +21,7 @@ mod thing;
 
 mod library;
 mod text_diff;
+mod version_pattern;
 
 pub use facts::gather as gather_facts;
 pub use module::{Contents, Context, Doing, Effect, Module, Prefetch, Problem, Resource, Seen};

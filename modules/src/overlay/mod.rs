@@ -21,7 +21,7 @@ pub struct Overlay<'a> {
     accounts: accounts::AccountsLayer,
     packages: packages::PackagesLayer,
     units: units::UnitsLayer,
-    /// A package would be installed or a command run: nobody knows what comes with it.
+    /// A command would be run: nobody knows what comes with it.
     may_appear: AtomicBool,
 }
 
@@ -39,17 +39,27 @@ impl<'a> Overlay<'a> {
         }
     }
 
-    /// Notes that something was predicted (a package, a command) that brings what nobody can list.
+    /// Notes that a command was predicted that brings what nobody can list.
     fn things_may_appear(&self) {
         self.may_appear.store(true, Ordering::Relaxed);
     }
 
     /// Whether something may have appeared that neither the layers nor the node below show.
     fn anything_may_appear(&self) -> bool {
-        self.may_appear.load(Ordering::Relaxed) || self.below.may_appear()
+        self.may_appear.load(Ordering::Relaxed)
+            || self.packages.brought_something()
+            || self.below.may_appear()
+    }
+}
+
+impl Node for Overlay<'_> {
+    fn may_appear(&self) -> bool {
+        self.anything_may_appear()
     }
 }
 
 /// A machine with nothing on it but the root directory: what tests build their nodes on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Empty;
+
+impl Node for Empty {}

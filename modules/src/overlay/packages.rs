@@ -1,5 +1,334 @@
 //! Packages of an overlay: changes in memory over those of the node below; and of the empty node.
+//!
+//! What a transaction would do is asked of the node below ([`crate::node::Packages::predict`]): for a real node
+//! apt's own simulation, so that a plan fails where apply would, and at the same package.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use super::{Empty, Overlay};
+use crate::{
+    Problem,
+    node::{
+        Files, InstalledPackage, PackageAction, PackageRequest, Packages, Predicted, Refusal, Remains,
+        Transacted, Transaction,
+    },
+    version_pattern::version_matches,
+};
 
 /// What has changed over the node below.
 #[derive(Default)]
-pub(super) struct PackagesLayer {}
+pub(super) struct PackagesLayer {
+    layer: Mutex<Layer>,
+    /// A package would be installed: its files, users and units are not known.
+    brought: AtomicBool,
+}
+
+#[derive(Default)]
+struct Layer {
+    /// What became of packages; none: removed.
+    packages: BTreeMap<String, Option<InstalledPackage>>,
+    /// Removed packages whose configuration is still there.
+    configured: BTreeSet<String>,
+    /// Purged packages.
+    purged: BTreeSet<String>,
+    /// What was asked for so far: the next transaction comes after it.
+    requests: Vec<PackageRequest>,
+    /// An index of this overlay's own, newest version first.
+    offered: BTreeMap<String, Vec<String>>,
+}
+
+impl PackagesLayer {
+    fn lock(&self) -> MutexGuard<'_, Layer> {
+        // Poisoned: another thread panicked between two whole states.
+        self.layer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether something of an installed package may be there that nobody can list.
+    pub(super) fn brought_something(&self) -> bool {
+        self.brought.load(Ordering::Relaxed)
+    }
+}
+
+impl Packages for Overlay<'_> {
+    fn package(&self, name: &str) -> Result<Option<InstalledPackage>, Problem> {
+        let layer = self.packages.lock();
+        match layer.packages.get(name) {
+            Some(package) => Ok(package.clone()),
+            None => self.below.package(name),
+        }
+    }
+
+    fn package_remains(&self, name: &str) -> Result<Remains, Problem> {
+        let layer = self.packages.lock();
+        if layer.configured.contains(name) {
+            return Ok(Remains::Configuration);
+        }
+        if layer.purged.contains(name) || layer.packages.contains_key(name) {
+            return Ok(Remains::Nothing);
+        }
+        self.below.package_remains(name)
+    }
+
+    fn candidates(&self, names: &[String]) -> Result<BTreeMap<String, String>, Problem> {
+        let mut found = BTreeMap::new();
+        let mut rest = Vec::new();
+        for name in names {
+            match self.packages.lock().offered.get(name).and_then(|versions| versions.first()) {
+                Some(version) => {
+                    found.insert(name.clone(), version.clone());
+                }
+                None => rest.push(name.clone()),
+            }
+        }
+        if !rest.is_empty() {
+            found.extend(self.below.candidates(&rest)?);
+        }
+        Ok(found)
+    }
+
+    fn version_matching(&self, name: &str, pattern: &str) -> Result<Option<String>, Problem> {
+        let layer = self.packages.lock();
+        match layer.offered.get(name) {
+            Some(versions) => Ok(versions.iter().find(|version| version_matches(pattern, version)).cloned()),
+            None => self.below.version_matching(name, pattern),
+        }
+    }
+
+    fn refresh_index(&self, older_than: u64, deadline: Instant) -> Result<bool, Problem> {
+        self.below.refresh_index_copy(older_than, deadline)
+    }
+
+    fn refresh_index_copy(&self, older_than: u64, deadline: Instant) -> Result<bool, Problem> {
+        self.below.refresh_index_copy(older_than, deadline)
+    }
+
+    fn predict(&self, before: &[PackageRequest], transaction: &Transaction) -> Predicted {
+        let mut earlier = self.packages.lock().requests.clone();
+        earlier.extend_from_slice(before);
+        let own = |request: &PackageRequest| self.packages.lock().offered.contains_key(&request.name);
+        earlier.retain(|request| !own(request));
+        let below: Vec<PackageRequest> =
+            transaction.requests.iter().filter(|request| !own(request)).cloned().collect();
+        let mut predicted = if below.is_empty() {
+            Predicted::default()
+        } else {
+            self.below.predict(&earlier, &Transaction { requests: below, ..transaction.clone() })
+        };
+        let mut from_below = std::mem::take(&mut predicted.results).into_iter();
+        for request in &transaction.requests {
+            let result = if own(request) {
+                self.predict_offered(request, &mut predicted)
+            } else {
+                // One result for each request that was handed down.
+                from_below.next().unwrap_or(Ok(()))
+            };
+            let result = match result {
+                Err(refusal) if refusal.unknown && self.sources_may_appear() => {
+                    let version = match &request.action {
+                        PackageAction::InstallVersion(pattern) => pattern.clone(),
+                        _ => String::new(),
+                    };
+                    predicted.installed.insert(request.name.clone(), version);
+                    Ok(())
+                }
+                result => result,
+            };
+            predicted.results.push(result);
+        }
+        predicted
+    }
+
+    fn transact(&self, transaction: &Transaction) -> Transacted {
+        let predicted = self.predict(&[], transaction);
+        // What is there of the requested ones, before the layer is changed.
+        let present: Vec<Option<InstalledPackage>> =
+            transaction.requests.iter().map(|request| self.package(&request.name).ok().flatten()).collect();
+        let mut layer = self.packages.lock();
+        for (name, version) in &predicted.installed {
+            let held = false;
+            let package =
+                InstalledPackage { version: version.clone(), held, manual: false, provided_by: None };
+            layer.packages.insert(name.clone(), Some(package));
+            layer.configured.remove(name);
+        }
+        for name in &predicted.removed {
+            layer.packages.insert(name.clone(), None);
+            layer.configured.insert(name.clone());
+        }
+        let results = predicted.results.iter().map(|result| match result {
+            Ok(()) => Ok(()),
+            Err(refusal) => Err(refusal.problem.clone()),
+        });
+        let results: Vec<Result<(), Problem>> = results.collect();
+        for ((request, result), present) in transaction.requests.iter().zip(&results).zip(present) {
+            if result.is_ok() {
+                layer.record(request, present, &predicted);
+                layer.requests.push(request.clone());
+            }
+        }
+        if !predicted.installed.is_empty() {
+            self.packages.brought.store(true, Ordering::Relaxed);
+        }
+        Transacted { results, notes: Vec::new() }
+    }
+}
+
+impl Layer {
+    /// Makes one request so.
+    fn record(&mut self, request: &PackageRequest, present: Option<InstalledPackage>, predicted: &Predicted) {
+        let name = &request.name;
+        // Another request of the same transaction may have been recorded before.
+        let current = match self.packages.get(name) {
+            Some(package) => package.clone(),
+            None => present,
+        };
+        match &request.action {
+            PackageAction::Install | PackageAction::InstallVersion(_) | PackageAction::Latest => {
+                // A name that others provide is there by one of them.
+                let mut package = current.unwrap_or_default();
+                package.manual = true;
+                self.configured.remove(name);
+                self.purged.remove(name);
+                self.packages.insert(name.clone(), Some(package));
+            }
+            PackageAction::Remove => {
+                if current.is_some() {
+                    self.packages.insert(name.clone(), None);
+                    self.configured.insert(name.clone());
+                } else if !predicted.removed.contains(name) {
+                    self.packages.insert(name.clone(), None);
+                }
+            }
+            PackageAction::Purge => {
+                self.packages.insert(name.clone(), None);
+                self.configured.remove(name);
+                self.purged.insert(name.clone());
+            }
+            PackageAction::Hold | PackageAction::Unhold => {
+                if let Some(mut package) = current {
+                    package.held = request.action == PackageAction::Hold;
+                    self.packages.insert(name.clone(), Some(package));
+                }
+            }
+        }
+    }
+}
+
+impl Overlay<'_> {
+    /// Offers versions of a package, the newest first: what a test can install.
+    pub fn offer_package(&self, name: &str, versions: &[&str]) {
+        let versions = versions.iter().map(|&version| version.to_owned()).collect();
+        self.packages.lock().offered.insert(name.to_owned(), versions);
+    }
+
+    /// Puts a package in a state that a test starts from; none: not installed.
+    pub fn prepare_package(&self, name: &str, package: Option<InstalledPackage>) {
+        self.packages.lock().packages.insert(name.to_owned(), package);
+    }
+
+    /// What a request for a package of this overlay's own index would do.
+    fn predict_offered(&self, request: &PackageRequest, predicted: &mut Predicted) -> Result<(), Refusal> {
+        let installed = self.package(&request.name).map_err(|problem| Refusal { problem, unknown: false })?;
+        let versions = self.packages.lock().offered.get(&request.name).cloned().unwrap_or_default();
+        let version = match &request.action {
+            PackageAction::Install if installed.is_none() => versions.first().cloned(),
+            PackageAction::Latest => versions.first().cloned(),
+            PackageAction::InstallVersion(pattern) => {
+                let found = versions.iter().find(|version| version_matches(pattern, version)).cloned();
+                if found.is_none() {
+                    let message =
+                        format!("no version of `{}` that can be had matches `{pattern}`", request.name);
+                    return Err(Refusal { problem: Problem::new(message), unknown: true });
+                }
+                found
+            }
+            PackageAction::Remove | PackageAction::Purge if installed.is_some() => {
+                predicted.removed.insert(request.name.clone());
+                None
+            }
+            _ => None,
+        };
+        if let Some(version) =
+            version.filter(|version| installed.is_none_or(|there| there.version != *version))
+        {
+            predicted.installed.insert(request.name.clone(), version);
+        }
+        Ok(())
+    }
+
+    /// Whether a source of packages may be there that no index knows yet: an earlier task would run a
+    /// command or has written below /etc/apt.
+    fn sources_may_appear(&self) -> bool {
+        if self.may_appear.load(std::sync::atomic::Ordering::Relaxed) {
+            return true;
+        }
+        let folder = Path::new("/etc/apt/sources.list.d");
+        let names = self.list(folder).unwrap_or_default();
+        if names != self.below.list(folder).unwrap_or_default() {
+            return true;
+        }
+        let files = names.iter().map(|name| folder.join(name));
+        files
+            .chain([Path::new("/etc/apt/sources.list").to_owned()])
+            .any(|path| self.digest(&path).ok() != self.below.digest(&path).ok())
+    }
+}
+
+/// A machine with a package manager that knows no package.
+impl Packages for Empty {
+    fn package(&self, _name: &str) -> Result<Option<InstalledPackage>, Problem> {
+        Ok(None)
+    }
+
+    fn package_remains(&self, _name: &str) -> Result<Remains, Problem> {
+        Ok(Remains::Nothing)
+    }
+
+    fn candidates(&self, _names: &[String]) -> Result<BTreeMap<String, String>, Problem> {
+        Ok(BTreeMap::new())
+    }
+
+    fn version_matching(&self, _name: &str, _pattern: &str) -> Result<Option<String>, Problem> {
+        Ok(None)
+    }
+
+    fn refresh_index(&self, _older_than: u64, _deadline: Instant) -> Result<bool, Problem> {
+        Ok(false)
+    }
+
+    fn refresh_index_copy(&self, _older_than: u64, _deadline: Instant) -> Result<bool, Problem> {
+        Ok(false)
+    }
+
+    fn predict(&self, _before: &[PackageRequest], transaction: &Transaction) -> Predicted {
+        let result = |request: &PackageRequest| match request.action {
+            PackageAction::Install | PackageAction::InstallVersion(_) | PackageAction::Latest => {
+                Err(Refusal {
+                    problem: Problem::new(format!(
+                        "there is no package `{}` in the index of packages",
+                        request.name
+                    )),
+                    unknown: true,
+                })
+            }
+            _ => Ok(()),
+        };
+        Predicted { results: transaction.requests.iter().map(result).collect(), ..Predicted::default() }
+    }
+
+    fn transact(&self, transaction: &Transaction) -> Transacted {
+        let results = self.predict(&[], transaction).results;
+        Transacted {
+            results: results.into_iter().map(|result| result.map_err(|refusal| refusal.problem)).collect(),
+            notes: Vec::new(),
+        }
+    }
+}

@@ -85,7 +85,12 @@ impl Commands for Real {
             process.pre_exec(prepare)
         };
         let child = process.spawn().map_err(|error| explain(error, program, command))?;
-        watch(child, command)
+        let finished = watch(child, command);
+        if command.changes {
+            // Whatever it did may have started, stopped or brought units.
+            self.units.forget();
+        }
+        finished
     }
 }
 

@@ -9,7 +9,10 @@
 )]
 
 mod accounts;
+mod apt;
 mod commands;
+mod debian_version;
+mod dpkg;
 mod files;
 mod packages;
 mod units;
@@ -28,6 +31,8 @@ pub struct Real {
     units: units::UnitsState,
 }
 
+impl crate::Node for Real {}
+
 impl Real {
     /// This machine, nothing read yet.
     #[must_use]
@@ -36,5 +41,7 @@ impl Real {
     }
 
     /// Every change of the file system passes here: a part forgets what it read from this path.
-    fn touched(&self, _path: &std::path::Path) {}
+    fn touched(&self, path: &std::path::Path) {
+        self.units.touched(path);
+    }
 }

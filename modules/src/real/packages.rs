@@ -1,5 +1,95 @@
-//! Packages of this machine.
+//! Packages of this machine: finds its package manager and hands over to it.
+
+use std::{collections::BTreeMap, path::Path, time::Instant};
+
+use super::{
+    Real,
+    apt::{Apt, IndexState},
+    dpkg,
+};
+use crate::{
+    Problem,
+    node::{
+        InstalledPackage, PackageRequest, Packages, Predicted, Refusal, Remains, Transacted, Transaction,
+    },
+};
+
+/// The machine's file system.
+const ROOT: &str = "/";
+/// Where a plan keeps its copy of the index.
+const OWN: &str = "/var/lib/cm/apt";
 
 /// What was read of the package manager's database.
 #[derive(Default)]
-pub(super) struct PackagesState {}
+pub(super) struct PackagesState {
+    dpkg: dpkg::Cached,
+    index: IndexState,
+}
+
+impl Real {
+    fn apt(&self) -> Result<Apt<'_>, Problem> {
+        if !dpkg::Cached::is_there(Path::new(ROOT)) {
+            return Err(Problem::new("this node has no package manager that cm knows")
+                .hint("cm knows apt and dpkg (looked for /var/lib/dpkg/status)"));
+        }
+        Ok(Apt {
+            commands: self,
+            root: Path::new(ROOT),
+            own: Path::new(OWN),
+            dpkg: &self.packages.dpkg,
+            index: &self.packages.index,
+        })
+    }
+}
+
+impl Packages for Real {
+    fn package(&self, name: &str) -> Result<Option<InstalledPackage>, Problem> {
+        Ok(self.apt()?.database()?.installed(name))
+    }
+
+    fn package_remains(&self, name: &str) -> Result<Remains, Problem> {
+        Ok(self.apt()?.database()?.remains(name))
+    }
+
+    fn candidates(&self, names: &[String]) -> Result<BTreeMap<String, String>, Problem> {
+        self.apt()?.candidates(names)
+    }
+
+    fn version_matching(&self, name: &str, pattern: &str) -> Result<Option<String>, Problem> {
+        self.apt()?.version_matching(name, pattern)
+    }
+
+    fn refresh_index(&self, older_than: u64, deadline: Instant) -> Result<bool, Problem> {
+        self.apt()?.refresh(false, older_than, deadline)
+    }
+
+    fn refresh_index_copy(&self, older_than: u64, deadline: Instant) -> Result<bool, Problem> {
+        self.apt()?.refresh(true, older_than, deadline)
+    }
+
+    fn predict(&self, before: &[PackageRequest], transaction: &Transaction) -> Predicted {
+        match self.apt() {
+            Ok(apt) => apt.predict(before, transaction),
+            Err(problem) => {
+                let refusal = Refusal { problem, unknown: false };
+                Predicted {
+                    results: transaction.requests.iter().map(|_| Err(refusal.clone())).collect(),
+                    ..Predicted::default()
+                }
+            }
+        }
+    }
+
+    fn transact(&self, transaction: &Transaction) -> Transacted {
+        let transacted = match self.apt() {
+            Ok(apt) => apt.transact(transaction),
+            Err(problem) => Transacted {
+                results: transaction.requests.iter().map(|_| Err(problem.clone())).collect(),
+                notes: Vec::new(),
+            },
+        };
+        // Packages bring units and start them.
+        self.units.forget();
+        transacted
+    }
+}

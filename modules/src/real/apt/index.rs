@@ -1,0 +1,289 @@
+//! apt's index of packages: its age, its refreshing, and what it knows of a name.
+//!
+//! A plan never refreshes the node's own index but a copy of it in the agent's folder, and from then on
+//! reads the copy.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use cm_wire::Output;
+
+use super::{
+    Apt, locks,
+    output::{self, Policy},
+};
+use crate::{Doing, Problem, nearest_name::nearest_name, node::Command, real::dpkg::Database};
+
+/// A name that an index younger than this does not know is not looked for again, in seconds.
+pub(super) const UNKNOWN_AGE: u64 = 60;
+
+/// What was asked of the index in this run.
+#[derive(Default)]
+pub(in crate::real) struct IndexState(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    /// The copy is read instead of the node's own.
+    copy: bool,
+    /// What the last refresh complained of.
+    complaints: Vec<String>,
+    /// Answers, and names that were asked for (an unknown one has no answer).
+    policies: BTreeMap<String, Policy>,
+    asked: BTreeSet<String>,
+    /// The state of dpkg's database those answers belong to.
+    of: Option<Arc<Database>>,
+}
+
+impl IndexState {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        // Poisoned: another look panicked; what it held is only a cache.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Apt<'_> {
+    /// What the index knows of these names, asked in one go where it is not yet known.
+    pub(super) fn policies(&self, names: &[String]) -> Result<BTreeMap<String, Policy>, Problem> {
+        let database = self.database()?;
+        let mut known = self.index.lock();
+        if !known.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, &database)) {
+            known.policies.clear();
+            known.asked.clear();
+            known.of = Some(Arc::clone(&database));
+        }
+        let missing: Vec<&String> = names.iter().filter(|name| !known.asked.contains(*name)).collect();
+        for missing in missing.chunks(400) {
+            let mut argv = vec!["apt-cache".to_owned(), "policy".to_owned()];
+            argv.extend(self.query_options(known.copy));
+            argv.push("--".to_owned());
+            argv.extend(missing.iter().map(|name| (*name).clone()));
+            let finished = self
+                .commands
+                .run(&Command { argv, ..Command::query(&[]) })
+                .doing("running `apt-cache policy`")?;
+            if !finished.success() {
+                return Err(told("`apt-cache policy`", &finished.output));
+            }
+            let mut answers = output::policies(&finished.output.stdout);
+            let native = format!(":{}", database.native());
+            for &name in missing {
+                let answer = answers
+                    .remove(name)
+                    .or_else(|| answers.get(name.strip_suffix(native.as_str())?).cloned());
+                known.policies.extend(answer.map(|policy| (name.clone(), policy)));
+                known.asked.insert(name.clone());
+            }
+        }
+        Ok(names.iter().filter_map(|name| Some((name.clone(), known.policies.get(name)?.clone()))).collect())
+    }
+
+    /// Options of a query: which index to read, and to write no cache of the node's own.
+    fn query_options(&self, copy: bool) -> Vec<String> {
+        let options = if copy {
+            copy_options(self.own)
+        } else if self.root.join("var/cache/apt/srcpkgcache.bin").symlink_metadata().is_ok() {
+            vec!["Dir::Cache::pkgcache=".to_owned()]
+        } else {
+            vec!["Dir::Cache::pkgcache=".to_owned(), "Dir::Cache::srcpkgcache=".to_owned()]
+        };
+        options.into_iter().flat_map(|option| ["-o".to_owned(), option]).collect()
+    }
+
+    /// Options of a query as the index is read now.
+    pub(super) fn current_options(&self) -> Vec<String> {
+        let copy = self.index.lock().copy;
+        self.query_options(copy)
+    }
+
+    /// Refreshes the index, or its copy, where it is missing, older than its sources or than this many
+    /// seconds. Only one of the callers does it; the others wait for it.
+    pub(in crate::real) fn refresh(
+        &self,
+        copy: bool,
+        older_than: u64,
+        deadline: Instant,
+    ) -> Result<bool, Problem> {
+        let mut known = self.index.lock();
+        let own_lists = self.own.join("lists");
+        let lists = self.root.join("var/lib/apt/lists");
+        let sources = self.sources_changed();
+        let fresh = |lists: &Path| is_fresh(lists, &self.root, sources, older_than);
+        // A plan may find the node's own index fresh, or the copy of an earlier plan.
+        if fresh(&lists) {
+            if known.copy {
+                *known = Known::default();
+            }
+            return Ok(false);
+        }
+        if copy && fresh(&own_lists) {
+            if !known.copy {
+                *known = Known { copy: true, ..Known::default() };
+            }
+            return Ok(false);
+        }
+        let mut argv = vec!["apt-get".to_owned(), "update".to_owned(), "-q".to_owned()];
+        if copy {
+            copy_lists(&lists, &own_lists)
+                .doing(format_args!("copying the package index to {}", own_lists.display()))?;
+            argv.extend(copy_options(self.own).into_iter().flat_map(|option| ["-o".to_owned(), option]));
+        } else {
+            locks::wait(self.root, locks::INDEX, deadline)?;
+        }
+        let finished = self
+            .commands
+            .run(&Command { argv, deadline, ..Command::query(&[]) })
+            .doing("running `apt-get update`")?;
+        *known = Known { copy, complaints: output::complaints(&finished.output), ..Known::default() };
+        let reached =
+            finished.output.stdout.lines().any(|line| line.starts_with("Hit:") || line.starts_with("Get:"));
+        if finished.timed_out {
+            return Err(Problem::new("`apt-get update` did not end in time")
+                .hint("is the package source reachable from the node? a longer `timeout` waits longer")
+                .output(finished.output));
+        }
+        if !reached && (!known.complaints.is_empty() || !finished.success()) {
+            return Err(told("`apt-get update`", &finished.output).hint(
+                "no package source could be read: `apt-get update` on the node, /etc/apt/sources.list*, proxy and DNS",
+            ));
+        }
+        // apt leaves its files' times as the server has them: the folder's own says when it was asked.
+        if let Ok(folder) = fs::File::open(if copy { &own_lists } else { &lists }) {
+            let _ = folder.set_modified(SystemTime::now());
+        }
+        Ok(true)
+    }
+
+    /// When the sources of packages last changed.
+    fn sources_changed(&self) -> Option<SystemTime> {
+        let etc = self.root.join("etc/apt");
+        let folder = etc.join("sources.list.d");
+        let files = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        [etc.join("sources.list"), folder.clone()]
+            .into_iter()
+            .chain(files)
+            .filter_map(|path| modified(&path))
+            .max()
+    }
+
+    /// The error of a name that the index does not know.
+    pub(super) fn unknown_name(&self, name: &str) -> Problem {
+        let complaints = self.index.lock().complaints.clone();
+        let problem = Problem::new(format!("there is no package `{name}` in the index of packages"));
+        if !complaints.is_empty() {
+            return problem
+                .hint("the index could not be refreshed completely; apt's words are in the output")
+                .output(Output { status: 0, stdout: String::new(), stderr: complaints.join("\n") });
+        }
+        let near = self.names_like(name);
+        match nearest_name(name, near.iter().map(String::as_str)) {
+            Some(near) => problem.hint(format!("did you mean `{near}`?")),
+            None => problem.hint(
+                "is the name right for this release? its source may be missing: /etc/apt/sources.list* on the node",
+            ),
+        }
+    }
+
+    /// Known names with the same first letter.
+    fn names_like(&self, name: &str) -> Vec<String> {
+        let mut argv = vec!["apt-cache".to_owned(), "pkgnames".to_owned()];
+        argv.extend(self.current_options());
+        argv.push("--".to_owned());
+        argv.extend(name.chars().next().map(String::from));
+        match self.commands.run(&Command { argv, ..Command::query(&[]) }) {
+            Ok(finished) => finished.output.stdout.lines().map(str::to_owned).collect(),
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
+/// A failed program with apt's own words.
+pub(super) fn told(what: &str, output: &Output) -> Problem {
+    let status = output.status;
+    let problem = match output::first_error(output) {
+        Some(error) => Problem::new(format!("{what} exited with status {status}: {error}")),
+        None => Problem::new(format!("{what} exited with status {status}")),
+    };
+    let complaints = output::complaints(output);
+    let stderr = if complaints.is_empty() { output.stderr.clone() } else { complaints.join("\n") };
+    let problem = problem.output(Output { status, stdout: String::new(), stderr });
+    if output.stderr.contains("Permission denied") || output.stderr.contains("are you root") {
+        problem.hint("`become: true` runs the agent as root")
+    } else if output.stderr.contains("No space left on device")
+        || output.stderr.contains("don't have enough free space")
+    {
+        problem.hint("the file system is full: `df -h` on the node")
+    } else {
+        problem
+    }
+}
+
+/// Options that make apt use the copy of its index below `own`.
+fn copy_options(own: &Path) -> Vec<String> {
+    let own = own.display();
+    vec![
+        format!("Dir::State::Lists={own}/lists/"),
+        format!("Dir::Cache::pkgcache={own}/pkgcache.bin"),
+        format!("Dir::Cache::srcpkgcache={own}/srcpkgcache.bin"),
+        // The agent's folder is closed to apt's own user.
+        "APT::Sandbox::User=root".to_owned(),
+    ]
+}
+
+/// Whether an index is there, at most this many seconds old and not older than its sources.
+fn is_fresh(lists: &Path, root: &Path, sources: Option<SystemTime>, older_than: u64) -> bool {
+    let has_packages = fs::read_dir(lists)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| entry.file_name().to_string_lossy().contains("Packages"));
+    if !has_packages || older_than == 0 {
+        return false;
+    }
+    let stamp = root.join("var/lib/apt/periodic/update-success-stamp");
+    let own_stamp = lists.starts_with(root.join("var/lib/apt")).then_some(stamp);
+    let times = [Some(lists.to_owned()), Some(lists.join("partial")), own_stamp];
+    let Some(refreshed) = times.into_iter().flatten().filter_map(|path| modified(&path)).max() else {
+        return false;
+    };
+    let now = SystemTime::now();
+    // A time to come says nothing: the clock was wrong then or is now.
+    if sources.is_some_and(|changed| changed > refreshed && changed <= now) {
+        return false;
+    }
+    now.duration_since(refreshed).is_ok_and(|age| age <= Duration::from_secs(older_than))
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::symlink_metadata(path).and_then(|data| data.modified()).ok()
+}
+
+/// Copies the node's index with its times, so that refreshing the copy fetches only what has changed.
+fn copy_lists(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to.join("partial"))?;
+    let entries = match fs::read_dir(from) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let data = entry.metadata()?;
+        let target: PathBuf = to.join(entry.file_name());
+        if !data.is_file() || entry.file_name() == "lock" {
+            continue;
+        }
+        let modified = data.modified()?;
+        let newer =
+            fs::metadata(&target).and_then(|there| there.modified()).is_ok_and(|there| there >= modified);
+        if newer {
+            continue;
+        }
+        fs::copy(entry.path(), &target)?;
+        fs::File::options().write(true).open(&target)?.set_modified(modified)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! Packages by apt and dpkg: looks read dpkg's files, changes are one `apt-get` of all that is asked for.
+
+mod index;
+mod locks;
+mod output;
+mod resolve;
+mod transaction;
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+pub(super) use index::IndexState;
+
+use super::dpkg::{Cached, Database};
+use crate::{Doing, Problem, node::Commands, version_pattern::version_matches};
+
+/// The package manager of a Debian machine.
+pub(super) struct Apt<'a> {
+    /// Runs apt's programs.
+    pub(super) commands: &'a dyn Commands,
+    /// Where the machine's file system begins: `/`.
+    pub(super) root: &'a Path,
+    /// The agent's own folder for a copy of the index.
+    pub(super) own: &'a Path,
+    /// dpkg's database.
+    pub(super) dpkg: &'a Cached,
+    /// What is known of the index.
+    pub(super) index: &'a IndexState,
+}
+
+impl Apt<'_> {
+    /// dpkg's database as it is now.
+    pub(super) fn database(&self) -> Result<Arc<Database>, Problem> {
+        self.dpkg.get(self.root).doing("reading /var/lib/dpkg/status")
+    }
+
+    /// The newest version of each name that can be had.
+    pub(super) fn candidates(&self, names: &[String]) -> Result<BTreeMap<String, String>, Problem> {
+        let policies = self.policies(names)?;
+        Ok(policies.into_iter().filter_map(|(name, policy)| Some((name, policy.candidate?))).collect())
+    }
+
+    /// The newest version that matches a pattern.
+    pub(super) fn version_matching(&self, name: &str, pattern: &str) -> Result<Option<String>, Problem> {
+        let policies = self.policies(&[name.to_owned()])?;
+        let versions = policies.into_values().flat_map(|policy| policy.versions);
+        Ok(versions.into_iter().find(|version| version_matches(pattern, version)))
+    }
+}
