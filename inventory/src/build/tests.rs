@@ -2,6 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use cm_syntax::{Diagnostics, Sources, Style};
+use proptest::prelude::*;
 
 use crate::{Connection, HostId, HostKeys, Inventory, Origin};
 
@@ -410,4 +411,118 @@ fn large() -> (String, usize) {
         text += &format!("  outer{outer}: {{ groups: [{}], vars: {{ o{outer}: 1 }} }}\n", groups.join(", "));
     }
     (text, 5000)
+}
+
+/// Pieces of inventories, to be put together in ways nobody would.
+const PIECES: [&str; 24] = [
+    "hosts:\n",
+    "groups:\n",
+    "defaults:\n",
+    "  h1: { address: 1.1.1.1 }\n",
+    "  \"w[1:3]\": { vars: { x: \"{{ n }}\" } }\n",
+    "  \"w[a:b]-[01:2]\": { address: \"{{ part2 }}\" }\n",
+    "  web: { hosts: [h1, \"w[1:2]\"], groups: [db] }\n",
+    "  db: { groups: [web], order: [web, h1] }\n",
+    "  db: { hosts: [\"w*\"], roles: [a, { role: a, with: { x: 1 } }] }\n",
+    "  all: { order: [db, web, h1], vars: { x: 1 } }\n",
+    "  ssh: { user: u, port: \"{{ n }}\", jump: [a, b] }\n",
+    "  become: yes\n",
+    "  <<: *a\n",
+    "  h2: &a { ssh: { port: 1 } }\n",
+    "  h2: *a\n",
+    "  web: { hosts: h1, where: x }\n",
+    "  h1: { vars: { x: [1, 2 }\n",
+    "  \"[1:2\": {}\n",
+    "  h3: { address: \"{{ n\" }\n",
+    "  h4: { address: \"{{ 1 / 0 }}\", vars: { a: \"{{ n.x.y }}\" } }\n",
+    "  - x\n",
+    "\t\n",
+    "---\n",
+    "  all: { hosts: [all], groups: [all] }\n",
+];
+
+proptest! {
+    #[test]
+    fn no_inventory_panics(pieces in prop::collection::vec(0..PIECES.len(), 0..14)) {
+        let read = read(&pieces.iter().map(|piece| PIECES[*piece]).collect::<String>());
+        for (host, _) in read.inventory.hosts() {
+            read.inventory.variables(host);
+            read.inventory.settings(host);
+            read.inventory.roles_of(host);
+        }
+        let all: Vec<HostId> = read.inventory.hosts().map(|(host, _)| host).collect();
+        let stages = read.inventory.run_order(&all).stages;
+        prop_assert_eq!(stages.iter().map(Vec::len).sum::<usize>(), all.len());
+    }
+
+    /// One variable in random groups of random shape, against the rule written down as plainly as possible.
+    #[test]
+    fn precedence_is_the_rule(
+        // For each group, which later groups it holds, whether it holds the host, and what it sets.
+        shape in prop::collection::vec((prop::collection::btree_set(1usize..7, 0..3), prop::bool::weighted(0.4), prop::option::of(0u8..2)), 7),
+        own in prop::option::weighted(0.2, Just(9u8)),
+    ) {
+        let holds = |group: usize| -> Vec<usize> {
+            shape[group].0.iter().map(|step| group + step).filter(|inner| *inner < shape.len()).collect()
+        };
+        let mut text = "hosts: { h: { vars: {".to_owned();
+        text += &own.map(|value| format!(" v: {value} ")).unwrap_or_default();
+        text += "} } }\ngroups:\n";
+        for (group, (_, host, value)) in shape.iter().enumerate() {
+            let inner: Vec<String> = holds(group).iter().map(|inner| format!("g{inner}")).collect();
+            let hosts = if *host { "h" } else { "" };
+            let vars = value.map(|value| format!("v: {value}")).unwrap_or_default();
+            text += &format!("  g{group}: {{ groups: [{}], hosts: [{hosts}], vars: {{ {vars} }} }}\n", inner.join(", "));
+        }
+        // Groups hold later ones only, so one pass is enough for either.
+        let mut level = vec![1; shape.len()];
+        for group in 0..shape.len() {
+            for inner in holds(group) {
+                level[inner] = level[inner].max(level[group] + 1);
+            }
+        }
+        let mut member: Vec<bool> = shape.iter().map(|(_, host, _)| *host).collect();
+        for group in (0..shape.len()).rev() {
+            member[group] |= holds(group).into_iter().any(|inner| member[inner]);
+        }
+        let setters: Vec<usize> = (0..shape.len()).filter(|group| member[*group] && shape[*group].2.is_some()).collect();
+        let innermost = setters.iter().map(|group| level[*group]).max();
+        let values: std::collections::BTreeSet<u8> =
+            setters.iter().filter(|group| Some(level[**group]) == innermost).filter_map(|group| shape[*group].2).collect();
+
+        let read = read(&text);
+        prop_assert_eq!(!read.errors.is_empty(), own.is_none() && values.len() > 1, "{}\n{}", text, read.errors);
+        let variables = read.inventory.variables(read.host("h"));
+        let found = variables.get("v").map(|variable| variable.value.as_int().unwrap() as u8);
+        match own {
+            Some(own) => prop_assert_eq!(found, Some(own)),
+            None if values.len() < 2 => prop_assert_eq!(found, values.first().copied(), "{}", text),
+            None => {}
+        }
+    }
+
+    /// Whatever the orders, nobody begins before those it must wait for.
+    #[test]
+    fn stages_keep_every_order(
+        orders in prop::collection::vec(prop::collection::btree_set(0usize..8, 2..5), 0..4),
+        run in prop::collection::btree_set(0usize..8, 0..8),
+    ) {
+        let mut text = "hosts: { \"h[0:7]\": }\ngroups:\n  all: {}\n".to_owned();
+        for (group, hosts) in orders.iter().enumerate() {
+            // Ascending, so that no two orders contradict each other.
+            let hosts = hosts.iter().map(|host| format!("h{host}")).collect::<Vec<_>>().join(", ");
+            text += &format!("  g{group}: {{ hosts: [{hosts}], order: [{hosts}] }}\n");
+        }
+        let read = good(&text);
+        let hosts: Vec<HostId> = run.iter().map(|host| read.host(&format!("h{host}"))).collect();
+        let order = read.inventory.run_order(&hosts);
+        let stage = |host: usize| order.stages.iter().position(|stage| stage.contains(&read.host(&format!("h{host}"))));
+        for host in &run {
+            prop_assert!(stage(*host).is_some());
+        }
+        for hosts in &orders {
+            let hosts: Vec<usize> = hosts.iter().copied().filter(|host| run.contains(host)).collect();
+            prop_assert!(hosts.windows(2).all(|pair| stage(pair[0]) < stage(pair[1])), "{:?}", order.stages);
+        }
+    }
 }
