@@ -108,6 +108,7 @@ fn a_lab_of_two_releases_stands_all_that_is_done_to_it() {
     installs_local_packages_without_network(&lab, "web1");
     installs_local_packages_without_network(&lab, "db1");
     installs_from_the_archive(&lab);
+    takes_the_users_of_the_virtual_lab(&lab);
     has_a_neighbour_that_does_not_disturb_it(&lab, dir.path());
     leaves_nothing(lab);
 }
@@ -283,6 +284,32 @@ fn installs_from_the_archive(lab: &Lab) {
     let mut stream = TcpStream::connect((lab.host_status("db1").unwrap().address, 80)).unwrap();
     stream.write_all(b"HEAD / HTTP/1.0\r\n\r\n").unwrap();
     assert!(read_some(&mut stream).unwrap().starts_with(b"HTTP/1.1 200"));
+}
+
+/// The script that makes the users of `vagrant/`'s hosts, on a host that has none of them yet.
+fn takes_the_users_of_the_virtual_lab(lab: &Lab) {
+    let script = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../vagrant/users.sh")).unwrap();
+    let public = fs::read_to_string(lab.key_path().with_extension("pub")).unwrap();
+    sh(
+        lab,
+        "db1",
+        "userdel -r admin 2>&1; userdel -r ops 2>&1; rm /etc/sudoers.d/admin /root/.ssh/authorized_keys",
+    );
+    // Twice: `vagrant provision` runs it again.
+    for _ in 0..2 {
+        lab.exec_with_input("db1", &["tee", "/tmp/lab_key.pub"], public.as_bytes()).unwrap();
+        let run = ["sh", "-s", "web1", "10.9.9.11", "cache1", "10.9.9.12"];
+        let output = lab.exec_with_input("db1", &run, &script).unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+    }
+    assert_eq!(ssh(lab, "db1", "root", "id -un").stdout, b"root\n");
+    assert_eq!(ssh(lab, "db1", "admin", "sudo -n id -un").stdout, b"root\n");
+    assert!(!ssh(lab, "db1", "ops", "sudo -n true").status.success());
+    assert_eq!(ssh(lab, "db1", "ops", "echo ops-password | sudo -S id -un").stdout, b"root\n");
+    assert_eq!(
+        sh(lab, "db1", "grep -c cache1 /etc/hosts; ls /tmp/lab_key.pub 2>&1 || true").lines().next(),
+        Some("1")
+    );
 }
 
 fn has_a_neighbour_that_does_not_disturb_it(lab: &Lab, dir: &Path) {
