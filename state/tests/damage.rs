@@ -4,6 +4,8 @@ mod sample;
 
 use std::{fs, path::Path};
 
+use redb::{Database, TableDefinition};
+
 use cm_state::{AuditEntry, HostState, RedbStore, RunMode, RunState, StateError, Store, TaskFilter};
 use sample::{NOON, finish, minutes, new_run, noise64, varied};
 
@@ -37,7 +39,32 @@ fn write_some(store: &dyn Store) -> Result<(), StateError> {
     Ok(())
 }
 
-/// A file with some of everything in it.
+/// How whoever wrote a file last left it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Left {
+    Closed,
+    /// Killed after a commit; the map of free pages is in the file (as the store writes it).
+    KilledWithMap,
+    /// Killed after a commit without that: the library goes over everything when it opens it.
+    KilledWithoutMap,
+}
+
+/// The bytes of a file with some of everything in it.
+fn filled(path: &Path, left: Left) -> Vec<u8> {
+    fill(path);
+    if left == Left::Closed {
+        return fs::read(path).unwrap();
+    }
+    let table: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("cm.meta");
+    let database = Database::create(path).unwrap();
+    let mut transaction = database.begin_write().unwrap();
+    transaction.set_quick_repair(left == Left::KilledWithMap);
+    transaction.open_table(table).unwrap().insert(&b"more"[..], &b""[..]).unwrap();
+    transaction.commit().unwrap();
+    // What a kill at this moment leaves.
+    fs::read(path).unwrap()
+}
+
 fn fill(path: &Path) {
     let store = RedbStore::open(path).unwrap();
     for minute in 0..6 {
@@ -53,12 +80,11 @@ fn fill(path: &Path) {
 /// Applies each damage to a fresh copy, then reads and writes. Nothing may panic or hang, and
 /// nothing that is read may differ from what was written, unless pages may be `stale`: then the
 /// full check must tell.
-fn survive(count: u64, stale: bool, damage: impl Fn(u64, &mut Vec<u8>)) -> (usize, usize) {
+fn survive(left: Left, count: u64, stale: bool, damage: impl Fn(u64, &mut Vec<u8>)) -> (usize, usize) {
     let folder = tempfile::tempdir().unwrap();
     let good = folder.path().join("good.redb");
-    fill(&good);
+    let bytes = filled(&good, left);
     let expected = everything(&RedbStore::open(&good).unwrap()).unwrap();
-    let bytes = fs::read(&good).unwrap();
     let (mut noticed, mut harmless) = (0, 0);
     for number in 0..count {
         let path = folder.path().join("bad.redb");
@@ -91,24 +117,21 @@ fn survive(count: u64, stale: bool, damage: impl Fn(u64, &mut Vec<u8>)) -> (usiz
     (noticed, harmless)
 }
 
-#[test]
-fn flipped_bits() {
-    let (noticed, harmless) = survive(300, false, |number, bytes| {
+fn flip_bits(left: Left) {
+    let (noticed, harmless) = survive(left, 200, false, |number, bytes| {
         let bit = noise64(number) as usize % (bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
     });
     assert!(noticed > 0 && harmless > 0, "{noticed} {harmless}");
 }
 
-#[test]
-fn flipped_bits_in_the_header() {
+fn flip_header_bits(left: Left) {
     // The header and its two commit slots are 320 bytes.
-    survive(853, false, |number, bytes| bytes[number as usize * 3 / 8] ^= 1 << (number * 3 % 8));
+    survive(left, 512, true, |number, bytes| bytes[number as usize * 5 / 8] ^= 1 << (number * 5 % 8));
 }
 
-#[test]
-fn overwritten_stretches() {
-    let (noticed, _) = survive(200, false, |number, bytes| {
+fn overwrite_stretches(left: Left) {
+    let (noticed, _) = survive(left, 150, false, |number, bytes| {
         let start = noise64(number) as usize % (bytes.len() - 600);
         let length = noise64(number + 9999) as usize % 600;
         let seed = noise64(number + 777);
@@ -119,9 +142,8 @@ fn overwritten_stretches() {
     assert!(noticed > 0);
 }
 
-#[test]
-fn swapped_pages() {
-    survive(100, true, |number, bytes| {
+fn swap_pages(left: Left) {
+    survive(left, 80, true, |number, bytes| {
         let pages = bytes.len() / 4096;
         let (a, b) = (noise64(number) as usize % pages, noise64(number + 5555) as usize % pages);
         for offset in 0..4096 {
@@ -130,11 +152,42 @@ fn swapped_pages() {
     });
 }
 
-#[test]
-fn truncated() {
-    let (noticed, harmless) = survive(150, false, |number, bytes| {
+fn truncate(left: Left) {
+    let (noticed, harmless) = survive(left, 100, false, |number, bytes| {
         let length = noise64(number) as usize % bytes.len();
         bytes.truncate(length);
     });
     assert_eq!(harmless, 0, "of {noticed}");
 }
+
+macro_rules! damages {
+    ($module:ident, $left:expr) => {
+        mod $module {
+            use super::Left;
+            #[test]
+            fn flipped_bits() {
+                super::flip_bits($left);
+            }
+            #[test]
+            fn flipped_header_bits() {
+                super::flip_header_bits($left);
+            }
+            #[test]
+            fn overwritten_stretches() {
+                super::overwrite_stretches($left);
+            }
+            #[test]
+            fn swapped_pages() {
+                super::swap_pages($left);
+            }
+            #[test]
+            fn truncated() {
+                super::truncate($left);
+            }
+        }
+    };
+}
+
+damages!(closed, Left::Closed);
+damages!(killed_with_map, Left::KilledWithMap);
+damages!(killed_without_map, Left::KilledWithoutMap);

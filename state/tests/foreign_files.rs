@@ -195,6 +195,23 @@ fn a_state_file_of_a_newer_cm() {
 }
 
 #[test]
+fn files_of_others_that_were_not_closed() {
+    let [new, open] = [place(), place()];
+    set_format(&open.path, &7_u32.to_le_bytes());
+    for quick in [true, false] {
+        let database = Database::create(&open.path).unwrap();
+        let mut transaction = database.begin_write().unwrap();
+        transaction.set_quick_repair(quick);
+        transaction.open_table(BYTES).unwrap().insert(&b"more"[..], &b""[..]).unwrap();
+        transaction.commit().unwrap();
+        // What a kill at this moment leaves. redb would repair it as soon as it opens it.
+        fs::copy(&open.path, &new.path).unwrap();
+        let error = refusal(&new.path);
+        assert!(matches!(error, StateError::Newer { found: 7, .. }), "{error:?}");
+    }
+}
+
+#[test]
 fn a_state_file_without_a_format() {
     for format in [&b""[..], b"\0\0\0\0", b"12345"] {
         let place = place();
