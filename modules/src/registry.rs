@@ -1,12 +1,26 @@
 //! The list of all modules and checks: a new one is its file and one line here.
 
-use crate::{Module, ParamError, Params, Resource, library};
+use crate::{Module, ParamError, Params, Resource, checks, library};
 
 /// Every module, in the order of the documentation.
-pub static MODULES: &[Module] = &[library::file::MODULE, library::directory::MODULE, library::link::MODULE];
+pub static MODULES: &[Module] = &[
+    library::file::MODULE,
+    library::directory::MODULE,
+    library::link::MODULE,
+    library::tree::MODULE,
+    library::line::MODULE,
+    library::command::MODULE,
+];
 
 /// Every check of a role's `verify:` list.
-pub static CHECKS: &[Module] = &[];
+pub static CHECKS: &[Module] = &[
+    checks::port::MODULE,
+    checks::http::MODULE,
+    checks::command::MODULE,
+    checks::file::MODULE,
+    checks::service::MODULE,
+    checks::process::MODULE,
+];
 
 /// Names that start a check's module name on the wire, so that a check and a module may share a word.
 pub const CHECK_PREFIX: &str = "check.";

@@ -24,6 +24,13 @@ pub struct Before {
 }
 
 impl Before {
+    /// What was read already.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let kept = (bytes.len() <= DIFF_LIMIT).then(|| bytes.to_vec());
+        Self { digest: Digest::of(bytes), size: bytes.len() as u64, bytes: kept }
+    }
+
     /// Reads a regular file once: the bytes of a small one serve its digest and its diff.
     ///
     /// # Errors

@@ -1,10 +1,15 @@
 //! The modules, one file each; `registry.rs` lists them.
 
 mod content;
+mod glob;
 mod making;
 mod ownership;
+mod text_edit;
 mod walk;
 
+pub mod command;
 pub mod directory;
 pub mod file;
+pub mod line;
 pub mod link;
+pub mod tree;

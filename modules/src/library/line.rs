@@ -1,0 +1,219 @@
+//! `line`: one line of a text file, there or not.
+
+use std::path::PathBuf;
+
+use regex_lite::Regex;
+
+use super::{
+    ownership::Ownership,
+    text_edit::{Lines, TextEdit},
+};
+use crate::{
+    AbsolutePath, Class, Context, Effect, FileMode, Module, ParamError, Params, Problem, Resource, Seen,
+    Thing, Touches, choice, params,
+};
+
+choice! {
+    /// Whether the line is wanted.
+    pub enum State {
+        /// It is there.
+        Present = "present",
+        /// It is not.
+        Absent = "absent",
+    }
+}
+
+params! {
+    /// One line of a text file. The rest of the file stays byte for byte; a new line ends as the first
+    /// line of the file does (`\n` or `\r\n`). Lines are compared whole, without what ends them.
+    pub struct LineOfFile = "line" {
+        /// The file.
+        subject path: AbsolutePath,
+        /// `present` or `absent`.
+        state: State = State::Present,
+        /// The line as it should be.
+        line: Option<String>,
+        /// A regular expression. Present: the last line it matches becomes `line`; where it matches none,
+        /// or does not match `line` itself and `line` is there already, nothing is replaced. Absent:
+        /// every line it matches goes. It matches anywhere in a line unless it says `^` or `$`.
+        r#match: Option<String>,
+        /// A regular expression: a new line is put after the last line it matches; without one, at the end.
+        after: Option<String>,
+        /// A regular expression: a new line is put before the last line it matches; without one, at the end.
+        before: Option<String>,
+        /// Make the file where it is missing.
+        create: bool = false,
+        /// The file's mode, such as "0644".
+        mode: Option<FileMode>,
+        /// The user that owns the file, by name or number.
+        owner: Option<String>,
+        /// The group that owns the file, by name or number.
+        group: Option<String>,
+    }
+}
+
+/// The registry's entry.
+pub const MODULE: Module = Module { schema: &LineOfFile::SCHEMA, compile };
+
+fn compile(params: &Params) -> Result<Box<dyn Resource>, ParamError> {
+    let given = LineOfFile::from_params(params)?;
+    let ownership = Ownership { mode: given.mode, owner: given.owner, group: given.group };
+    if let Some(line) = &given.line
+        && line.contains(['\n', '\r'])
+    {
+        return Err(ParamError::new(
+            "line",
+            "is one line and cannot hold a line break; `block` manages several",
+        ));
+    }
+    let pattern = |name: &str, pattern: Option<String>| {
+        pattern.map(|pattern| compile_pattern(name, &pattern)).transpose()
+    };
+    let (matches, after, before) =
+        (pattern("match", given.r#match)?, pattern("after", given.after)?, pattern("before", given.before)?);
+    let edit = match given.state {
+        State::Present => {
+            let line = given.line.ok_or_else(|| ParamError::new("line", "is required (a string)"))?;
+            let place = match (after, before) {
+                (Some(_), Some(_)) => {
+                    return Err(ParamError::new("before", "cannot be given together with `after`"));
+                }
+                (Some(after), None) => Place::After(after),
+                (None, Some(before)) => Place::Before(before),
+                (None, None) => Place::End,
+            };
+            Edit::Present { line, matches, place }
+        }
+        State::Absent => {
+            for (name, given) in
+                [("after", after.is_some()), ("before", before.is_some()), ("create", given.create)]
+            {
+                if given {
+                    return Err(ParamError::new(name, "cannot be given for a line that is to be absent"));
+                }
+            }
+            match (given.line, matches) {
+                (None, None) => {
+                    return Err(ParamError::new(
+                        "line",
+                        "or `match` is required: they say which lines are to go",
+                    ));
+                }
+                (line, matches) => Edit::Absent { line, matches },
+            }
+        }
+    };
+    Ok(Box::new(Wanted { path: given.path.0, edit, create: given.create, ownership }))
+}
+
+/// Reads a regular expression that a user wrote.
+///
+/// # Errors
+/// What is wrong with it.
+fn compile_pattern(name: &str, pattern: &str) -> Result<Regex, ParamError> {
+    Regex::new(pattern).map_err(|error| {
+        ParamError::new(name, format!("is not a regular expression: {error} in {pattern:?}"))
+    })
+}
+
+struct Wanted {
+    path: PathBuf,
+    edit: Edit,
+    create: bool,
+    ownership: Ownership,
+}
+
+#[derive(Debug)]
+enum Edit {
+    Present {
+        line: String,
+        matches: Option<Regex>,
+        place: Place,
+    },
+    /// Lines that equal `line` or match go.
+    Absent {
+        line: Option<String>,
+        matches: Option<Regex>,
+    },
+}
+
+/// Where a new line goes.
+#[derive(Debug)]
+enum Place {
+    End,
+    After(Regex),
+    Before(Regex),
+}
+
+impl Edit {
+    /// The whole new text. Editing it again changes nothing, whatever the expressions are: either the
+    /// last match is the line itself, or the line is there and that is enough.
+    fn apply(&self, text: &[u8]) -> Vec<u8> {
+        let mut lines = Lines::of(text);
+        match self {
+            Self::Absent { line, matches } => lines.retain(|found| {
+                let equal = line.as_ref().is_some_and(|line| *found.text == *line.as_bytes());
+                !equal && !matches.as_ref().is_some_and(|pattern| pattern.is_match(&found.lossy()))
+            }),
+            Self::Present { line, matches, place } => {
+                let last = |pattern: &Regex| {
+                    lines.as_slice().iter().rposition(|found| pattern.is_match(&found.lossy()))
+                };
+                let there = lines.as_slice().iter().any(|found| *found.text == *line.as_bytes());
+                let replaced = match matches {
+                    Some(pattern) if pattern.is_match(line) || !there => last(pattern),
+                    _ => None,
+                };
+                match (replaced, place) {
+                    (Some(index), _) => lines.replace(index, line.as_bytes()),
+                    (None, _) if there => {}
+                    (None, Place::After(anchor)) => {
+                        let index = last(anchor).map_or(lines.as_slice().len(), |index| index + 1);
+                        lines.insert(index, line.as_bytes());
+                    }
+                    (None, Place::Before(anchor)) => {
+                        let index = last(anchor).unwrap_or(lines.as_slice().len());
+                        lines.insert(index, line.as_bytes());
+                    }
+                    (None, Place::End) => lines.insert(lines.as_slice().len(), line.as_bytes()),
+                }
+            }
+        }
+        lines.join()
+    }
+}
+
+impl Wanted {
+    fn file(&self) -> TextEdit<'_> {
+        TextEdit {
+            path: &self.path,
+            create: self.create,
+            takes_away: matches!(self.edit, Edit::Absent { .. }),
+            ownership: &self.ownership,
+        }
+    }
+}
+
+impl Resource for Wanted {
+    fn touches(&self) -> Touches {
+        Touches::new(Class::File)
+            .makes(Thing::Path(self.path.clone()))
+            .owned(self.ownership.owner.as_deref(), self.ownership.group.as_deref())
+            .part()
+    }
+
+    fn look(&self, context: &Context<'_>) -> Result<Seen, Problem> {
+        self.file().look(context, |text| Ok(self.edit.apply(text)))
+    }
+
+    fn change(&self, context: &Context<'_>) -> Result<Effect, Problem> {
+        self.file().change(context, |text| Ok(self.edit.apply(text)))
+    }
+
+    fn edit(&self, text: &[u8]) -> Option<Result<Vec<u8>, Problem>> {
+        Some(Ok(self.edit.apply(text)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
