@@ -227,7 +227,15 @@ fn explain(error: &Error, sources: &Sources, node: &Node, offset: usize, names: 
         start + lead..start + lead + inside.trim().len()
     });
     if error.kind() == ErrorKind::UndefinedError {
-        let range = range.or(lone);
+        // Of `n.a.b` the engine marks `.a.b`; a person looks for the whole.
+        let range = range.or(lone).map(|range| {
+            let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
+            let before = text.get(..range.start).unwrap_or_default();
+            match text.get(range.clone()).is_some_and(|marked| marked.starts_with('.')) {
+                true => before.trim_end_matches(word).len()..range.end,
+                false => range,
+            }
+        });
         let name = range.clone().and_then(|range| text.get(range)).unwrap_or_default().trim();
         let span = range.clone().map_or(node.span, |range| node.span_within(sources, range));
         let diagnostic = Diagnostic::error(format!("`{name}` is undefined in this template"))

@@ -266,6 +266,24 @@ fn everything_wrong_in_one_file_is_told_at_once() {
     insta::assert_snapshot!(read(include_str!("mistakes.yaml")).errors);
 }
 
+/// A template passes the first check; what it gives is checked when it is filled in, and told once, not for every host.
+#[test]
+fn filled_in_settings_are_checked() {
+    insta::assert_snapshot!(
+        read(
+            r#"
+hosts:
+  "w[1:3]":
+    address: "{{ n / 0 }}"
+    ssh: { port: "{{ n + 65535 }}", host_keys: "{{ name }}", user: "{{ nmae }}", attempts: "{{ n }}" }
+    vars: { x: "{{ n.y.z }}" }
+  one: { address: "10.0.0.{{ n }}" }
+"#
+        )
+        .errors
+    );
+}
+
 #[test]
 fn circles() {
     insta::assert_snapshot!(
