@@ -40,6 +40,10 @@ pub struct Begin {
     pub redact: Vec<Secret>,
 }
 
+/// The module of a node of the graph that is no task: a point where many tasks wait for many others. It is
+/// never reported.
+pub const BARRIER: &str = "barrier";
+
 /// One task of a node's graph. Tasks are numbered by their place in the whole sequence sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {

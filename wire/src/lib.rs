@@ -12,7 +12,7 @@ mod message;
 mod secret;
 mod value;
 
-pub use catalog::{Begin, Mode, Notice, Notify, Task};
+pub use catalog::{BARRIER, Begin, Mode, Notice, Notify, Task};
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use event::{Change, Event, Outcome, Output, Stream, TaskResult};
 pub use facts::{Facts, Interface, Memory, Mount, Os};

@@ -3,6 +3,7 @@
 //! What a task reports is what the first look found, in a plan as in an apply: so both tell the same,
 //! whatever a package of the same run brings along.
 
+mod barrier;
 mod first_look;
 mod ready_queue;
 mod report;
@@ -120,6 +121,10 @@ pub fn run(begin: &Begin, tasks: Vec<Task>, around: Surroundings<'_>) -> Result<
 
 impl Slot {
     fn new(task: Task, journal: &Journal) -> Result<Self, CatalogError> {
+        if task.module == cm_wire::BARRIER {
+            let resource = Box::new(barrier::Barrier);
+            return Ok(Self { task, resource, class: Class::Free, service: None, first: Ok(Seen::AsWanted), owed: Vec::new() });
+        }
         let resource = registry::compile(&task.module, &task.params)
             .map_err(|error| CatalogError::Task { id: task.id.clone(), reason: error.to_string() })?;
         let touches = resource.touches();
@@ -205,7 +210,8 @@ impl Runner<'_> {
             let quiet = matches!(slot.first, Ok(Seen::AsWanted))
                 && !progress.queue.disturbed(next)
                 && progress.notices[next as usize].is_empty();
-            if quiet {
+            let barrier = slot.task.module == cm_wire::BARRIER;
+            if quiet || barrier {
                 progress.queue.start(next);
                 self.report(next, Outcome::Ok, Vec::new(), None, self.elapsed(), 0);
                 self.end(progress, next, Ending::Quiet);
@@ -250,6 +256,9 @@ impl Runner<'_> {
     }
 
     fn send_result(&self, result: TaskResult) {
+        if self.slots[result.task as usize].task.module == cm_wire::BARRIER {
+            return;
+        }
         (self.around.send)(Event::Ended(result));
     }
 }

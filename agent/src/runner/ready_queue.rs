@@ -16,7 +16,6 @@ pub enum Ending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Waiting,
-    Ready,
     Running,
     Ended(Ending),
 }
@@ -166,7 +165,7 @@ impl ReadyQueue {
     }
 
     /// Whether all tasks have ended.
-    #[must_use]
+    #[cfg(test)]
     pub fn finished(&self) -> bool {
         self.ended == self.state.len()
     }

@@ -179,6 +179,9 @@ impl Runner<'_> {
             Ok(effect) => effect,
             Err(problem) => return failed(&problem),
         };
+        for note in &effect.notes {
+            (self.around.send)(Event::Note(format!("{}: {note}", slot.task.id)));
+        }
         if !effect.final_ {
             let look = |context: &Context<'_>| slot.resource.look(context);
             match self.with_context(task as usize, &[], true, false, &look) {

@@ -1,0 +1,239 @@
+//! What a run leaves in the state database.
+
+use std::{path::Path, sync::Arc};
+
+use cm_engine::{HostEnd, HostReport, RunEvent};
+use cm_state::{
+    AuditEntry, ControllerId, HostRecord, HostResult, HostState, LastChange, NewRun, NodeUpdate, RedbStore,
+    ResourceUpdate, RunFinish, RunId, RunMode, RunState, StateError, Store, TaskChange, TaskOutcome, TaskOutput,
+    TaskResult, Timestamp,
+};
+use cm_wire::Outcome;
+
+use crate::{exit::Exit, report::Summary};
+
+/// Hosts written in one transaction at most; fewer when the run pauses.
+const BATCH: usize = 64;
+
+/// Records one run.
+pub struct Recorder {
+    store: Arc<RedbStore>,
+    run: RunId,
+    mode: RunMode,
+    waiting: Vec<HostRecord>,
+    host_keys: std::collections::HashMap<Arc<str>, String>,
+    addresses: std::collections::HashMap<String, String>,
+}
+
+/// What a run is, for its record.
+pub struct Opening {
+    /// What it does.
+    pub mode: RunMode,
+    /// The target as typed.
+    pub target: String,
+    /// Roles as typed; empty: what belongs on each host.
+    pub roles: Vec<String>,
+    /// Hosts with their addresses.
+    pub hosts: Vec<(String, String)>,
+}
+
+impl Recorder {
+    /// Opens the database, closes runs that a dead controller left open, and begins a new run.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn begin(path: &Path, user: &str, opening: Opening) -> Result<Self, StateError> {
+        let store = Arc::new(RedbStore::open(path)?);
+        store.close_interrupted(Timestamp::now())?;
+        let run = store.begin_run(&NewRun {
+            command_line: command_line(),
+            user: user.to_owned(),
+            target: opening.target.clone(),
+            roles: opening.roles,
+            mode: opening.mode,
+            started: Timestamp::now(),
+            controller: ControllerId::current(),
+            hosts: opening.hosts.iter().map(|(name, _)| name.clone()).collect(),
+        })?;
+        store.append_audit(&[AuditEntry {
+            at: Timestamp::now(),
+            who: user.to_owned(),
+            what: command_line(),
+            run: Some(run.clone()),
+        }])?;
+        Ok(Self {
+            store,
+            run,
+            mode: opening.mode,
+            waiting: Vec::new(),
+            host_keys: std::collections::HashMap::new(),
+            addresses: opening.hosts.into_iter().collect(),
+        })
+    }
+
+    /// The run's id.
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// Takes an event; hosts that have ended are written in batches.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn event(&mut self, event: RunEvent) -> Result<(), StateError> {
+        match event {
+            RunEvent::Connected { host, host_key: Some(key), .. } => {
+                self.host_keys.insert(host, key);
+            }
+            RunEvent::HostEnded(report) => {
+                let record = self.host_record(&report);
+                self.waiting.push(record);
+                if self.waiting.len() >= BATCH {
+                    self.flush()?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Writes what waits.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn flush(&mut self) -> Result<(), StateError> {
+        self.store.record_hosts(&self.run, &self.waiting)?;
+        self.waiting.clear();
+        Ok(())
+    }
+
+    /// Ends the run's record.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn finish(mut self, summary: &Summary, exit: Exit) -> Result<(), StateError> {
+        self.flush()?;
+        let state = match exit {
+            Exit::Interrupted => RunState::Interrupted,
+            Exit::Failed | Exit::Unreachable | Exit::Input => RunState::Failed,
+            _ if summary.hosts.changed > 0 => RunState::Changed,
+            _ => RunState::Ok,
+        };
+        self.store.finish_run(&self.run, &RunFinish { state, finished: Timestamp::now(), error: None })?;
+        Ok(())
+    }
+
+    fn host_record(&mut self, report: &HostReport) -> HostRecord {
+        let now = Timestamp::now();
+        let started = now.plus_micros(-i64::try_from(report.took).unwrap_or(0));
+        let (state, error) = match &report.end {
+            HostEnd::Ok => (HostState::Ok, None),
+            HostEnd::Changed => (HostState::Changed, None),
+            HostEnd::Failed => (HostState::Failed, None),
+            HostEnd::Unreachable(why) => (HostState::Unreachable, Some(why.causes.join(": "))),
+            HostEnd::Invalid(why) | HostEnd::Refused(why) => (HostState::Failed, Some(why.causes.join(": "))),
+            HostEnd::Cancelled => (HostState::Interrupted, None),
+        };
+        let tasks: Vec<TaskResult> = report.results.iter().filter_map(|result| task_result(report, result)).collect();
+        let resources = if self.mode == RunMode::Run { Vec::new() } else { self.resources(&tasks, now) };
+        let node = report.facts.as_ref().map(|facts| NodeUpdate {
+            address: self.addresses.get(&*report.host).cloned(),
+            seen: Some(now),
+            host_key: self.host_keys.remove(&report.host),
+            boot_id: Some(facts.boot_id.clone()),
+            // Facts are plain data: they always become JSON.
+            facts: serde_json::to_string(facts.as_ref()).ok(),
+            ..NodeUpdate::new(report.host.to_string())
+        });
+        HostRecord {
+            result: HostResult {
+                host: report.host.to_string(),
+                state,
+                error,
+                started,
+                duration_us: report.took,
+                tasks,
+            },
+            node,
+            resources,
+        }
+    }
+
+    /// What is known of each resource after this run; a plan that would change something has seen that it differs.
+    fn resources(&self, tasks: &[TaskResult], now: Timestamp) -> Vec<ResourceUpdate> {
+        tasks
+            .iter()
+            .filter(|task| !matches!(task.outcome, TaskOutcome::Cancelled | TaskOutcome::Skipped))
+            .map(|task| {
+                let changed = self.mode == RunMode::Apply && task.outcome == TaskOutcome::Changed;
+                ResourceUpdate {
+                    id: task.id.clone(),
+                    role: task.role.clone(),
+                    wanted: None,
+                    seen: None,
+                    outcome: task.outcome,
+                    changed: changed.then(|| LastChange { at: now, run: self.run.clone() }),
+                }
+            })
+            .collect()
+    }
+}
+
+fn task_result(report: &HostReport, result: &cm_wire::TaskResult) -> Option<TaskResult> {
+    let label = report.labels.get(result.task as usize)?;
+    let name = |task: &u32| report.labels.get(*task as usize).map(|label| label.id.to_string());
+    let (outcome, error, hint, because) = match &result.outcome {
+        Outcome::Ok => (TaskOutcome::Ok, None, None, Vec::new()),
+        Outcome::Changed => (TaskOutcome::Changed, None, None, Vec::new()),
+        Outcome::Failed { error, hint } => (TaskOutcome::Failed, Some(error.clone()), hint.clone(), Vec::new()),
+        Outcome::Skipped { because } => (TaskOutcome::Skipped, None, None, name(because).into_iter().collect()),
+        Outcome::Unknown { because } => {
+            (TaskOutcome::Unknown, None, None, because.iter().filter_map(name).collect())
+        }
+        Outcome::Cancelled => (TaskOutcome::Cancelled, None, None, Vec::new()),
+    };
+    let change = |change: &cm_wire::Change| TaskChange {
+        attribute: change.attribute.clone(),
+        before: change.before.clone(),
+        after: change.after.clone(),
+        diff: change.diff.clone(),
+    };
+    Some(TaskResult {
+        id: label.id.to_string(),
+        role: Some(label.role.to_string()).filter(|role| !role.is_empty()),
+        outcome,
+        changes: result.changes.iter().map(change).collect(),
+        output: result.output.as_ref().map(|output| TaskOutput {
+            status: output.status,
+            stdout: output.stdout.clone(),
+            stderr: output.stderr.clone(),
+        }),
+        error,
+        hint,
+        because,
+        started_us: Some(result.started),
+        duration_us: result.took,
+        attempts: result.attempts,
+    })
+}
+
+/// The command as typed, for the record. Values given by `--set` may be secrets: only their names are kept.
+pub fn command_line() -> String {
+    let mut words = vec!["cm".to_owned()];
+    let mut value_follows = false;
+    for word in std::env::args().skip(1) {
+        words.push(if value_follows {
+            hide_value(&word)
+        } else if let Some(setting) = word.strip_prefix("--set=") {
+            format!("--set={}", hide_value(setting))
+        } else {
+            word.clone()
+        });
+        value_follows = word == "--set";
+    }
+    words.join(" ")
+}
+
+fn hide_value(setting: &str) -> String {
+    format!("{}=…", setting.split('=').next().unwrap_or_default())
+}

@@ -1,0 +1,134 @@
+//! One JSON object a line; `docs/json.md` describes them. Keys are only ever added.
+
+use cm_engine::{HostEnd, RunEvent, TaskLabel, Trouble};
+use cm_wire::{Change, Outcome, Stream, TaskResult};
+use serde_json::{Value, json};
+
+use super::{RunHeader, Reporter, Summary, plain::print};
+
+/// Writes events as JSON lines to standard output.
+pub struct JsonReporter {
+    header: RunHeader,
+    labels: std::collections::HashMap<std::sync::Arc<str>, std::sync::Arc<[TaskLabel]>>,
+}
+
+impl JsonReporter {
+    /// Reports a run; the first line says which.
+    pub fn new(header: RunHeader) -> Self {
+        emit(&json!({
+            "event": "run_started", "run": header.run, "command": header.command, "hosts": header.hosts
+        }));
+        Self { header, labels: std::collections::HashMap::new() }
+    }
+
+    fn name(&self, host: &str, task: u32) -> Option<String> {
+        Some(self.labels.get(host)?.get(task as usize)?.id.to_string())
+    }
+
+    fn task(&self, host: &str, task: &TaskLabel, result: &TaskResult) -> Value {
+        let mut line = json!({
+            "event": "task", "host": host, "task": task.id, "role": task.role, "place": task.place, "check": task.check,
+            "outcome": outcome_word(&result.outcome), "changes": changes(&result.changes),
+            "started_us": result.started, "duration_us": result.took, "attempts": result.attempts,
+        });
+        if let Some(output) = &result.output {
+            line["output"] = json!({ "status": output.status, "stdout": output.stdout, "stderr": output.stderr });
+        }
+        match &result.outcome {
+            Outcome::Failed { error, hint } => {
+                line["error"] = json!(error);
+                line["hint"] = json!(hint);
+            }
+            Outcome::Skipped { because } => line["because"] = json!([self.name(host, *because)]),
+            Outcome::Unknown { because } => {
+                line["because"] = because.iter().filter_map(|task| self.name(host, *task)).collect();
+            }
+            _ => {}
+        }
+        line
+    }
+}
+
+fn emit(value: &Value) {
+    print(&format!("{value}\n"));
+}
+
+/// The word of an outcome in JSON and in the state database.
+pub fn outcome_word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Ok => "ok",
+        Outcome::Changed => "changed",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Skipped { .. } => "skipped",
+        Outcome::Unknown { .. } => "unknown",
+        Outcome::Cancelled => "cancelled",
+    }
+}
+
+fn changes(changes: &[Change]) -> Value {
+    changes
+        .iter()
+        .map(|change| {
+            json!({ "attribute": change.attribute, "before": change.before, "after": change.after, "diff": change.diff })
+        })
+        .collect()
+}
+
+fn trouble(trouble: &Trouble) -> Value {
+    json!({ "causes": trouble.causes, "details": trouble.details, "hints": trouble.hints })
+}
+
+impl Reporter for JsonReporter {
+    fn event(&mut self, event: &RunEvent) {
+        let line = match event {
+            RunEvent::Connecting { host } => json!({ "event": "connecting", "host": host }),
+            RunEvent::Connected { host, agent_sent, took, facts, host_key } => {
+                let mut line = json!({
+                    "event": "connected", "host": host, "agent_sent": agent_sent, "duration_us": took, "host_key": host_key
+                });
+                if self.header.command == "facts" {
+                    line["facts"] = json!(facts.as_ref());
+                }
+                line
+            }
+            RunEvent::Planned { host, labels } => {
+                self.labels.insert(host.clone(), labels.clone());
+                json!({ "event": "planned", "host": host, "tasks": labels.len() })
+            }
+            RunEvent::Waiting { host, holder } => json!({ "event": "waiting", "host": host, "holder": holder }),
+            RunEvent::TaskStarted { host, task } => json!({ "event": "task_started", "host": host, "task": task.id }),
+            RunEvent::Output { host, task, stream, text } => {
+                let stream = if *stream == Stream::Stdout { "stdout" } else { "stderr" };
+                json!({ "event": "output", "host": host, "task": task.id, "stream": stream, "text": text })
+            }
+            RunEvent::TaskEnded { host, task, result } => self.task(host, task, result),
+            RunEvent::Note { host, text } => json!({ "event": "note", "host": host, "text": text }),
+            RunEvent::HostEnded(report) => {
+                self.labels.remove(&report.host);
+                let (word, why) = match &report.end {
+                    HostEnd::Ok => ("ok", None),
+                    HostEnd::Changed => ("changed", None),
+                    HostEnd::Failed => ("failed", None),
+                    HostEnd::Unreachable(why) => ("unreachable", Some(why)),
+                    HostEnd::Invalid(why) => ("invalid", Some(why)),
+                    HostEnd::Refused(why) => ("refused", Some(why)),
+                    HostEnd::Cancelled => ("cancelled", None),
+                };
+                let mut line =
+                    json!({ "event": "host", "host": report.host, "state": word, "duration_us": report.took });
+                if let Some(why) = why {
+                    line["trouble"] = trouble(why);
+                }
+                line
+            }
+        };
+        emit(&line);
+    }
+
+    fn finish(&mut self, summary: &Summary) {
+        emit(&json!({
+            "event": "run_finished", "run": self.header.run, "hosts": summary.hosts, "tasks": summary.tasks,
+            "duration_us": u64::try_from(summary.elapsed().as_micros()).unwrap_or(u64::MAX),
+        }));
+    }
+}

@@ -1,0 +1,80 @@
+//! Lines for logs and pipes: one when something happens, the summary at the end.
+
+use std::io::Write;
+
+use cm_engine::{HostEnd, RunEvent};
+use cm_wire::{Outcome, Stream};
+
+use super::{RunHeader, Reporter, Summary, changed_word, changes::printable, summary_text};
+
+/// Writes plain lines to standard output.
+pub struct PlainReporter {
+    header: RunHeader,
+}
+
+impl PlainReporter {
+    /// Reports a run.
+    pub fn new(header: RunHeader) -> Self {
+        Self { header }
+    }
+}
+
+/// Writes to standard output; a closed pipe is nobody's error.
+pub fn print(text: &str) {
+    let mut out = anstream::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// The line of an event, where it deserves one.
+pub fn event_line(header: &RunHeader, event: &RunEvent) -> Option<String> {
+    let text = match event {
+        RunEvent::Connected { host, agent_sent, .. } if *agent_sent > 0 => {
+            format!("{host}: sent the agent ({} KiB)", agent_sent / 1024)
+        }
+        RunEvent::Waiting { host, holder } => format!("{host}: waits, {} holds it", printable(holder)),
+        RunEvent::Note { host, text } => format!("{host}: {}", printable(text)),
+        RunEvent::Output { host, stream, text, .. } if header.command == "run" || header.verbosity > 1 => {
+            let mark = if *stream == Stream::Stderr { "!" } else { "|" };
+            text.lines().map(|line| format!("{host} {mark} {}", printable(line))).collect::<Vec<_>>().join("\n")
+        }
+        RunEvent::TaskStarted { host, task } if header.verbosity > 1 => format!("{host}: {} …", printable(&task.id)),
+        RunEvent::TaskEnded { host, task, result } if header.command != "run" => {
+            let word = match &result.outcome {
+                Outcome::Ok if header.verbosity > 1 => "ok",
+                Outcome::Ok => return None,
+                Outcome::Changed => changed_word(header.mode),
+                Outcome::Failed { .. } => "FAILED",
+                Outcome::Skipped { .. } => "skipped",
+                Outcome::Unknown { .. } => "unknown",
+                Outcome::Cancelled => return None,
+            };
+            let attributes: Vec<&str> = result.changes.iter().map(|change| change.attribute.as_str()).collect();
+            let attributes =
+                if attributes.is_empty() { String::new() } else { format!(" ({})", attributes.join(", ")) };
+            format!("{host}: {} {word}{attributes}", printable(&task.id))
+        }
+        RunEvent::HostEnded(report) => match &report.end {
+            HostEnd::Unreachable(trouble) => {
+                format!("{}: UNREACHABLE, {}", report.host, printable(&trouble.causes.join(": ")))
+            }
+            HostEnd::Refused(trouble) => format!("{}: REFUSED, {}", report.host, printable(&trouble.causes.join(": "))),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    (!text.is_empty()).then_some(text)
+}
+
+impl Reporter for PlainReporter {
+    fn event(&mut self, event: &RunEvent) {
+        if self.header.verbosity > 0
+            && let Some(line) = event_line(&self.header, event)
+        {
+            print(&format!("{line}\n"));
+        }
+    }
+
+    fn finish(&mut self, summary: &Summary) {
+        print(&summary_text::render(&self.header, summary));
+    }
+}
