@@ -7,6 +7,9 @@
 )]
 
 mod account_files;
+#[cfg(test)]
+mod bench;
+mod checks;
 mod facts;
 mod home;
 mod module;
@@ -21,6 +24,7 @@ mod thing;
 
 mod library;
 mod text_diff;
+mod unit_name;
 mod version_pattern;
 
 pub use facts::gather as gather_facts;

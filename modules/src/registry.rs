@@ -10,6 +10,9 @@ pub static MODULES: &[Module] = &[
     library::tree::MODULE,
     library::line::MODULE,
     library::command::MODULE,
+    library::package::MODULE,
+    library::service::MODULE,
+    library::unit::MODULE,
 ];
 
 /// Every check of a role's `verify:` list.

@@ -12,4 +12,7 @@ pub mod directory;
 pub mod file;
 pub mod line;
 pub mod link;
+pub mod package;
+pub mod service;
 pub mod tree;
+pub mod unit;

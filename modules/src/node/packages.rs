@@ -115,8 +115,8 @@ pub trait Packages {
     /// When there is no package manager that `cm` knows.
     fn package_remains(&self, name: &str) -> Result<Remains, Problem>;
 
-    /// The newest version that could be installed, by name; a name that is not known is left out.
-    /// Reads the index as it is, without the network.
+    /// The newest version that could be installed, by name, or the installed one where that is newer; a
+    /// name that is not known is left out. Reads the index as it is, without the network.
     ///
     /// # Errors
     /// When the index cannot be read.

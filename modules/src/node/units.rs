@@ -72,6 +72,14 @@ pub trait Units {
     /// When the node is not run by systemd or it does not answer.
     fn units(&self, names: &[String]) -> Result<BTreeMap<String, UnitState>, Problem>;
 
+    /// The same, asked anew: a unit that is starting changes without anybody doing anything.
+    ///
+    /// # Errors
+    /// As for [`Units::units`].
+    fn fresh_units(&self, names: &[String]) -> Result<BTreeMap<String, UnitState>, Problem> {
+        self.units(names)
+    }
+
     /// Does something with a unit and waits for it.
     ///
     /// # Errors

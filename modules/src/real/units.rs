@@ -66,6 +66,11 @@ impl Units for Real {
             .collect())
     }
 
+    fn fresh_units(&self, names: &[String]) -> Result<BTreeMap<String, UnitState>, Problem> {
+        self.units.forget();
+        self.units(names)
+    }
+
     fn unit(&self, name: &str, action: UnitAction, deadline: Instant) -> Result<(), Problem> {
         let starts = matches!(action, UnitAction::Start | UnitAction::Restart);
         if starts && self.query_one(name)?.active == "failed" {

@@ -6,11 +6,14 @@ mod output;
 mod resolve;
 mod transaction;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{cmp::Ordering, collections::BTreeMap, path::Path, sync::Arc};
 
 pub(super) use index::IndexState;
 
-use super::dpkg::{Cached, Database};
+use super::{
+    debian_version::compare,
+    dpkg::{Cached, Database},
+};
 use crate::{Doing, Problem, node::Commands, version_pattern::version_matches};
 
 /// The package manager of a Debian machine.
@@ -33,10 +36,19 @@ impl Apt<'_> {
         self.dpkg.get(self.root).doing("reading /var/lib/dpkg/status")
     }
 
-    /// The newest version of each name that can be had.
+    /// The newest version of each name that can be had or is installed.
     pub(super) fn candidates(&self, names: &[String]) -> Result<BTreeMap<String, String>, Problem> {
-        let policies = self.policies(names)?;
-        Ok(policies.into_iter().filter_map(|(name, policy)| Some((name, policy.candidate?))).collect())
+        let database = self.database()?;
+        let newest = |(name, policy): (String, output::Policy)| {
+            let candidate = policy.candidate?;
+            let installed = database.installed(&name).filter(|package| package.provided_by.is_none());
+            let newest = match installed {
+                Some(there) if compare(&there.version, &candidate) == Ordering::Greater => there.version,
+                _ => candidate,
+            };
+            Some((name, newest))
+        };
+        Ok(self.policies(names)?.into_iter().filter_map(newest).collect())
     }
 
     /// The newest version that matches a pattern.

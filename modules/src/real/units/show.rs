@@ -1,6 +1,6 @@
 //! What `systemctl show` prints, read.
 
-use crate::node::UnitState;
+use crate::{node::UnitState, unit_name::UnitName};
 
 /// The properties that are asked for.
 pub(super) const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,CanReload,Result,\
@@ -48,29 +48,10 @@ fn block(text: &str) -> UnitState {
     unit
 }
 
-/// Whether systemd could have a unit of this name that can be asked for (systemd.unit(5)): a suffix it
-/// knows, no characters it refuses, not a template.
+/// Whether this is a name that systemd can be asked about: a suffix it knows, no characters it refuses, not
+/// a template.
 pub(super) fn is_unit_name(name: &str) -> bool {
-    const SUFFIXES: [&str; 11] = [
-        "service",
-        "socket",
-        "device",
-        "mount",
-        "automount",
-        "swap",
-        "target",
-        "path",
-        "timer",
-        "slice",
-        "scope",
-    ];
-    let Some((stem, suffix)) = name.rsplit_once('.') else { return false };
-    !stem.is_empty()
-        && name.len() < 256
-        && SUFFIXES.contains(&suffix)
-        && !stem.starts_with('@')
-        && !stem.ends_with('@')
-        && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte))
+    UnitName::parse(name).is_ok_and(|unit| unit.as_str() == name && !unit.is_template())
 }
 
 #[cfg(test)]
