@@ -1,2 +1,31 @@
-//! See ARCHITECTURE.md.
-fn main() {}
+//! What a developer or a new user runs: `cargo xtask demo` and `cargo xtask test`.
+#![expect(clippy::print_stdout, clippy::print_stderr, clippy::exit, reason = "a program for a terminal")]
+
+mod demo;
+mod packages;
+mod shell;
+mod test;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["demo"] => demo::run(),
+        ["test"] => test::run(None),
+        ["test", only] => test::run(Some(only)),
+        ["packages"] => packages::install(packages::ALL),
+        _ => {
+            eprintln!(
+                "usage: cargo xtask demo             set up, boot a three-host lab, run the main job\n       \
+                 cargo xtask test [STEP]     all checks and tests, real hosts included; steps: {}\n       \
+                 cargo xtask packages        only install the Debian packages that lab and tests need",
+                test::names().join(", ")
+            );
+            std::process::exit(2);
+        }
+    };
+    if let Err(error) = done {
+        eprintln!("error: {error:#}");
+        std::process::exit(1);
+    }
+}

@@ -1,0 +1,140 @@
+//! Everything that is checked before a change lands; `.ci/run` calls this and nothing else.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+    time::Instant,
+};
+
+use anyhow::{Result, bail};
+
+use crate::{packages, shell};
+
+/// What ran.
+#[derive(Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+    skipped: Vec<String>,
+}
+
+type Step = (&'static str, fn(&mut Tally) -> Result<()>);
+
+const STEPS: &[Step] = &[
+    ("format", format),
+    ("lints", lints),
+    ("release", release),
+    ("tests", tests),
+    ("hosts", hosts),
+    ("docs", docs),
+];
+
+/// The names of the steps.
+pub fn names() -> Vec<&'static str> {
+    STEPS.iter().map(|(name, _)| *name).collect()
+}
+
+/// Runs all steps or one; all failures are told, not only the first.
+pub fn run(only: Option<&str>) -> Result<()> {
+    if only.is_some_and(|only| !names().contains(&only)) {
+        bail!("there is no step `{}`; the steps are {}", only.unwrap_or_default(), names().join(", "));
+    }
+    packages::install(packages::ALL)?;
+    let mut tally = Tally::default();
+    let mut broken = Vec::new();
+    for (name, step) in STEPS.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
+        println!("\n=== {name}");
+        let start = Instant::now();
+        if let Err(error) = step(&mut tally) {
+            eprintln!("error: {error:#}");
+            broken.push(*name);
+        }
+        println!("=== {name} took {:.0} s", start.elapsed().as_secs_f64());
+    }
+    println!();
+    for reason in &tally.skipped {
+        println!("{reason}");
+    }
+    if !broken.is_empty() {
+        println!("broken: {}", broken.join(", "));
+    }
+    println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.ignored + tally.skipped.len() as u64);
+    if !broken.is_empty() || tally.failed > 0 {
+        bail!("not all is well");
+    }
+    if std::env::var_os("CI").is_some() && !tally.skipped.is_empty() {
+        bail!("in CI no test may be skipped for want of a tool that can be installed");
+    }
+    Ok(())
+}
+
+fn cargo(arguments: &[&str]) -> std::process::Command {
+    shell::command("cargo", arguments)
+}
+
+fn format(_: &mut Tally) -> Result<()> {
+    shell::run(&mut cargo(&["fmt", "--all", "--check"]))
+}
+
+fn lints(_: &mut Tally) -> Result<()> {
+    shell::run(cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]).env("CM_AGENT_PROGRAM", "none"))
+}
+
+/// The one build of the README: it must give a `cm` that carries its agent.
+fn release(_: &mut Tally) -> Result<()> {
+    shell::run(&mut cargo(&["build", "--release", "--locked"]))
+}
+
+/// Everything but the suites that boot hosts.
+fn tests(tally: &mut Tally) -> Result<()> {
+    let arguments = ["test", "--workspace", "--locked", "--no-fail-fast", "--exclude", "cm-tests", "--exclude", "cm-lab"];
+    counted(cargo(&arguments).env("CM_AGENT_PROGRAM", "none"), tally)
+}
+
+/// The suites over real hosts, with the release build.
+fn hosts(tally: &mut Tally) -> Result<()> {
+    let program = shell::root().join("target/release/cm");
+    if !program.exists() {
+        release(tally)?;
+    }
+    let suites = ["test", "--locked", "--no-fail-fast", "--package", "cm-lab", "--package", "cm-tests"];
+    let mut arguments = suites.to_vec();
+    // Labs share two processors and one bridge namespace of names: one test at a time.
+    arguments.extend(["--", "--test-threads", "1"]);
+    counted(cargo(&arguments).env("CM_PROGRAM", &program), tally)
+}
+
+fn docs(_: &mut Tally) -> Result<()> {
+    let mut command = cargo(&["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"]);
+    shell::run(command.env("RUSTDOCFLAGS", "--deny warnings").env("CM_AGENT_PROGRAM", "none"))
+}
+
+/// Runs tests and counts what they say of themselves: `test result:` lines, and `skipped: why` lines.
+fn counted(command: &mut std::process::Command, tally: &mut Tally) -> Result<()> {
+    println!("$ {}", shell::show(command));
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let output = child.stdout.take().map(BufReader::new);
+    for line in output.into_iter().flat_map(BufRead::lines) {
+        let line = line?;
+        println!("{line}");
+        if let Some(result) = line.strip_prefix("test result: ") {
+            tally.passed += number_before(result, "passed");
+            tally.failed += number_before(result, "failed");
+            tally.ignored += number_before(result, "ignored");
+        } else if line.trim_start().starts_with("skipped: ") {
+            tally.skipped.push(line.trim().to_owned());
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("`{}` ended with {status}", shell::show(command));
+    }
+    Ok(())
+}
+
+fn number_before(text: &str, word: &str) -> u64 {
+    let words: Vec<&str> = text.split([' ', ';']).filter(|word| !word.is_empty()).collect();
+    let at = words.iter().position(|found| *found == word);
+    at.and_then(|at| words.get(at.checked_sub(1)?)?.parse().ok()).unwrap_or(0)
+}
