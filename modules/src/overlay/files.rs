@@ -119,7 +119,7 @@ impl Overlay<'_> {
                 Some(entry) if entry.stat.kind == FileKind::Link => {
                     links += 1;
                     if links > MOST_LINKS {
-                        return Err(io::Error::other("too many levels of symbolic links"));
+                        return Err(rustix::io::Errno::LOOP.into());
                     }
                     let target = self.link_target(&next, &entry)?;
                     if target.is_absolute() {
@@ -482,3 +482,6 @@ impl Files for Empty {
 fn unchangeable() -> io::Error {
     io::ErrorKind::ReadOnlyFilesystem.into()
 }
+
+#[cfg(test)]
+mod tests;
