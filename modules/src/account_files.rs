@@ -68,7 +68,11 @@ pub fn asks_others(nsswitch: &[u8], database: &str) -> bool {
         .filter(|(name, _)| name.trim() == database)
         .flat_map(|(_, sources)| sources.split_whitespace())
         // `[NOTFOUND=return]` and its like are no sources.
-        .any(|source| !source.starts_with('[') && !source.contains('=') && !matches!(source, "files" | "systemd" | "compat"))
+        .any(|source| {
+            !source.starts_with('[')
+                && !source.contains('=')
+                && !matches!(source, "files" | "systemd" | "compat")
+        })
 }
 
 /// What login.defs(5) says about new accounts, with the defaults of useradd(8).
@@ -98,9 +102,8 @@ impl LoginDefs {
             .filter_map(|line| line.trim().split_once(char::is_whitespace))
             .map(|(key, value)| (key, value.trim()))
             .collect();
-        let number = |key: &str, default: u32| {
-            values.get(key).and_then(|value| value.parse().ok()).unwrap_or(default)
-        };
+        let number =
+            |key: &str, default: u32| values.get(key).and_then(|value| value.parse().ok()).unwrap_or(default);
         let octal = |key: &str| values.get(key).and_then(|value| u32::from_str_radix(value, 8).ok());
         let (uid_min, gid_min) = (number("UID_MIN", 1000), number("GID_MIN", 1000));
         Self {
@@ -127,9 +130,7 @@ pub fn next_id(range: (u32, u32), used: &BTreeSet<u32>, system: bool) -> Option<
         used.range(low..=high).next_back().map_or(Some(low), |&highest| highest.checked_add(1))
     };
     let free = |id: &u32| (low..=high).contains(id) && !used.contains(id);
-    next.filter(free).or_else(|| {
-        if system { (low..=high).rev().find(free) } else { (low..=high).find(free) }
-    })
+    next.filter(free).or_else(|| if system { (low..=high).rev().find(free) } else { (low..=high).find(free) })
 }
 
 #[cfg(test)]
@@ -138,8 +139,11 @@ mod tests {
 
     #[test]
     fn odd_lines_are_no_accounts() {
-        let users = parse_passwd(b"root:x:0:0:root:/root:/bin/bash\n\n# no\n+::::::\nbad:x:one:2::/:/\na:x:5:6::/a:\n");
-        let names: Vec<_> = users.iter().map(|user| (user.name.as_str(), user.uid, user.shell.as_str())).collect();
+        let users = parse_passwd(
+            b"root:x:0:0:root:/root:/bin/bash\n\n# no\n+::::::\nbad:x:one:2::/:/\na:x:5:6::/a:\n",
+        );
+        let names: Vec<_> =
+            users.iter().map(|user| (user.name.as_str(), user.uid, user.shell.as_str())).collect();
         assert_eq!(names, [("root", 0, "/bin/bash"), ("a", 5, "")]);
         let groups = parse_group(b"adm:x:4:anna,ben\nempty:x:7:\nhalf:x\n");
         assert_eq!(groups.len(), 2);
@@ -170,7 +174,12 @@ mod tests {
     fn login_defs_have_the_defaults_of_useradd() {
         let none = LoginDefs::parse(b"");
         assert_eq!((none.uids, none.system_uids, none.home_mode), ((1000, 60_000), (101, 999), 0o755));
-        let some = LoginDefs::parse(b"UMASK\t022\n#UID_MIN 5\nUID_MIN\t\t 500\nHOME_MODE 0700\nUSERGROUPS_ENAB yes\n");
-        assert_eq!((some.uids.0, some.system_uids.1, some.home_mode, some.user_groups), (500, 499, 0o700, true));
+        let some = LoginDefs::parse(
+            b"UMASK\t022\n#UID_MIN 5\nUID_MIN\t\t 500\nHOME_MODE 0700\nUSERGROUPS_ENAB yes\n",
+        );
+        assert_eq!(
+            (some.uids.0, some.system_uids.1, some.home_mode, some.user_groups),
+            (500, 499, 0o700, true)
+        );
     }
 }

@@ -41,13 +41,7 @@ fn make_parents(files: &dyn Files, path: &Path) -> Result<(), Problem> {
 }
 
 /// Copies what a folder holds; nothing where there is no such folder.
-fn copy(
-    files: &dyn Files,
-    from: &Path,
-    to: &Path,
-    owner: Attributes,
-    depth: usize,
-) -> Result<(), Problem> {
+fn copy(files: &dyn Files, from: &Path, to: &Path, owner: Attributes, depth: usize) -> Result<(), Problem> {
     let stat = files.stat(from).doing(format_args!("looking at {}", from.display()))?;
     if depth == 0 || !stat.is_some_and(|stat| stat.kind == FileKind::Directory) {
         return Ok(());
@@ -65,10 +59,11 @@ fn copy(
                 copy(files, &source, &target, owner, depth - 1)?;
             }
             FileKind::File => {
-                let content = files
-                    .read(&source, FILE_LIMIT)
-                    .doing(format_args!("reading {}", source.display()))?;
-                files.write(&target, &crate::node::Content::Bytes(content), attributes, None).doing(making)??;
+                let content =
+                    files.read(&source, FILE_LIMIT).doing(format_args!("reading {}", source.display()))?;
+                files
+                    .write(&target, &crate::node::Content::Bytes(content), attributes, None)
+                    .doing(making)??;
             }
             FileKind::Link => {
                 let link = files.read_link(&source).doing(format_args!("reading {}", source.display()))?;

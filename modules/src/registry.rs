@@ -13,6 +13,8 @@ pub static MODULES: &[Module] = &[
     library::package::MODULE,
     library::service::MODULE,
     library::unit::MODULE,
+    library::user::MODULE,
+    library::group::MODULE,
 ];
 
 /// Every check of a role's `verify:` list.

@@ -69,7 +69,10 @@ impl Param for Verdict {
             Value::Text(text) => {
                 Condition::parse(text).map(Self).map_err(|error| format!("{error} (in {text:?})"))
             }
-            other => Err(format!("wants true, false or a condition such as \"'x' in stdout\", not {}", other.kind())),
+            other => Err(format!(
+                "wants true, false or a condition such as \"'x' in stdout\", not {}",
+                other.kind()
+            )),
         }
     }
 }
@@ -107,7 +110,11 @@ fn compile(params: &Params) -> Result<Box<dyn Resource>, ParamError> {
         return Err(ParamError::new("command", "is empty"));
     }
     let words = task.argv.iter().flatten().chain([&task.command]);
-    if words.chain(task.unless.iter().flatten()).chain(task.only_if.iter().flatten()).any(|word| word.contains('\0')) {
+    if words
+        .chain(task.unless.iter().flatten())
+        .chain(task.only_if.iter().flatten())
+        .any(|word| word.contains('\0'))
+    {
         return Err(ParamError::new("command", "cannot hold a NUL byte"));
     }
     if task.argv.as_ref().is_some_and(Vec::is_empty) {
@@ -171,10 +178,9 @@ impl Resource for CommandTask {
             changes: true,
             ..self.command(argv, context)
         };
-        let finished =
-            context.node.run(&command).doing(format_args!("running `{}`", self.shown(context)))?;
+        let finished = context.node.run(&command).doing(format_args!("running `{}`", self.shown(context)))?;
         if context.planning() {
-            return Ok(Effect { changed: None, output: None, final_: true });
+            return Ok(Effect { final_: true, ..Effect::default() });
         }
         self.judge(finished, context)
     }
@@ -266,9 +272,9 @@ impl CommandTask {
         }
         let status = finished.output.status;
         let refused = match &self.failed_when {
-            Some(Verdict(condition)) => {
-                condition.holds(&finished.output).then(|| format!("`{shown}` failed by its `failed_when` (status {status})"))
-            }
+            Some(Verdict(condition)) => condition
+                .holds(&finished.output)
+                .then(|| format!("`{shown}` failed by its `failed_when` (status {status})")),
             None => {
                 let accepted = self.status.iter().any(|accepted| accepted.0 == i64::from(status));
                 (!accepted).then(|| format!("`{shown}` exited with status {status}"))
@@ -286,7 +292,7 @@ impl CommandTask {
         }
         let changed = self.changed_when.as_ref().is_none_or(|verdict| verdict.0.holds(&finished.output));
         let output = (!context.sensitive).then_some(finished.output);
-        Ok(Effect { changed: Some(changed), output, final_: true })
+        Ok(Effect { changed: Some(changed), output, final_: true, ..Effect::default() })
     }
 
     fn shown(&self, context: &Context<'_>) -> String {

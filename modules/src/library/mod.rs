@@ -1,5 +1,6 @@
 //! The modules, one file each; `registry.rs` lists them.
 
+mod account_name;
 mod content;
 mod glob;
 mod making;
@@ -10,9 +11,11 @@ mod walk;
 pub mod command;
 pub mod directory;
 pub mod file;
+pub mod group;
 pub mod line;
 pub mod link;
 pub mod package;
 pub mod service;
 pub mod tree;
 pub mod unit;
+pub mod user;

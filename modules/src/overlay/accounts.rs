@@ -48,7 +48,8 @@ impl Accounts for Overlay<'_> {
             },
         };
         user.groups.retain(|group| !layer.groups.contains_key(group));
-        let joined = layer.groups.values().flatten().filter(|group| group.members.iter().any(|member| member == name));
+        let joined =
+            layer.groups.values().flatten().filter(|group| group.members.iter().any(|member| member == name));
         user.groups.extend(joined.map(|group| group.name.clone()));
         user.groups.sort();
         user.groups.dedup();
@@ -159,7 +160,8 @@ impl Accounts for Overlay<'_> {
             use crate::node::Files;
             let home = Path::new(&user.home);
             if self.stat(home).ok().flatten().is_some_and(|stat| stat.uid == user.uid) {
-                self.remove_tree(home).map_err(|error| Problem::new(format!("removing {}: {error}", user.home)))?;
+                self.remove_tree(home)
+                    .map_err(|error| Problem::new(format!("removing {}: {error}", user.home)))?;
             }
         }
         Ok(())
@@ -213,8 +215,9 @@ impl Overlay<'_> {
             Some(uid) => uid,
             None => {
                 let range = if change.system { defs.system_uids } else { defs.uids };
-                next_id(range, &self.used_uids(), change.system)
-                    .ok_or_else(|| Problem::new(format!("no user id from {} to {} is free", range.0, range.1)))?
+                next_id(range, &self.used_uids(), change.system).ok_or_else(|| {
+                    Problem::new(format!("no user id from {} to {} is free", range.0, range.1))
+                })?
             }
         };
         let gid = match &change.group {
@@ -301,7 +304,8 @@ impl Overlay<'_> {
 
 impl Accounts for Empty {
     fn user(&self, name: &str) -> io::Result<Option<User>> {
-        let root = User { name: "root".into(), home: "/root".into(), shell: "/bin/sh".into(), ..User::default() };
+        let root =
+            User { name: "root".into(), home: "/root".into(), shell: "/bin/sh".into(), ..User::default() };
         Ok((name == "root").then_some(root))
     }
 

@@ -286,7 +286,8 @@ impl Real {
         if !self.asks_others("passwd") {
             return Ok(None);
         }
-        let known = self.accounts.others.lock().unwrap_or_else(PoisonError::into_inner).users.get(key).cloned();
+        let known =
+            self.accounts.others.lock().unwrap_or_else(PoisonError::into_inner).users.get(key).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
@@ -305,7 +306,8 @@ impl Real {
         if !self.asks_others("group") {
             return Ok(None);
         }
-        let known = self.accounts.others.lock().unwrap_or_else(PoisonError::into_inner).groups.get(key).cloned();
+        let known =
+            self.accounts.others.lock().unwrap_or_else(PoisonError::into_inner).groups.get(key).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
@@ -333,7 +335,10 @@ impl Real {
         match self.run(&command) {
             Ok(finished) if finished.timed_out => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("the name service did not answer `getent {database} {key}` within {} s", NAME_SERVICE_LIMIT.as_secs()),
+                format!(
+                    "the name service did not answer `getent {database} {key}` within {} s",
+                    NAME_SERVICE_LIMIT.as_secs()
+                ),
             )),
             Ok(finished) => Ok(finished.output.stdout.into_bytes()),
             // No getent, as on musl: then the files are all there is.
@@ -342,3 +347,6 @@ impl Real {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,7 +149,9 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
         } else if first.is_ascii_digit() || first == '-' {
             let end = rest[1..].find(|c: char| !c.is_ascii_digit()).map_or(rest.len(), |end| end + 1);
             let number = &rest[..end];
-            tokens.push(Token::Number(number.parse().map_err(|_| format!("{number:?} is not a whole number"))?));
+            tokens.push(Token::Number(
+                number.parse().map_err(|_| format!("{number:?} is not a whole number"))?,
+            ));
             end
         } else if first.is_alphabetic() || first == '_' {
             let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
@@ -320,9 +322,9 @@ impl Parser {
                 "stderr" => Ok(Operand::Text(Text::Stderr)),
                 "true" => Ok(Operand::Bool(true)),
                 "false" => Ok(Operand::Bool(false)),
-                other => {
-                    Err(format!("names `{other}`; it knows `status`, `stdout` and `stderr`, and texts want quotes"))
-                }
+                other => Err(format!(
+                    "names `{other}`; it knows `status`, `stdout` and `stderr`, and texts want quotes"
+                )),
             },
             Token::Sign("[") => {
                 let mut items = Vec::new();
@@ -368,7 +370,8 @@ mod tests {
         ] {
             assert!(holds(text), "{text}");
         }
-        for text in ["false", "status == 0", "'x' in stdout", "status not in [2]", "not true", "stdout == ''"] {
+        for text in ["false", "status == 0", "'x' in stdout", "status not in [2]", "not true", "stdout == ''"]
+        {
             assert!(!holds(text), "{text}");
         }
     }
@@ -401,7 +404,10 @@ mod tests {
     #[test]
     fn noise_never_panics() {
         let mut state = 7u32;
-        let pieces = ["status", "stdout", "'ä'", "in", "not", "and", "(", ")", "[", "]", ",", "==", "1", "\"", "\\", " ", "-"];
+        let pieces = [
+            "status", "stdout", "'ä'", "in", "not", "and", "(", ")", "[", "]", ",", "==", "1", "\"", "\\",
+            " ", "-",
+        ];
         for _ in 0..20_000 {
             let mut text = String::new();
             for _ in 0..8 {

@@ -19,7 +19,10 @@ fn tree() -> tempfile::TempDir {
         ("group", "root:x:0:\nadm:x:4:\nwww-data:x:33:\nusers:x:100:\nstaff:x:50:www-data\n"),
         ("shadow", "root:*:19000:0:99999:7:::\nwww-data:*:19000:0:99999:7:::\n"),
         ("gshadow", "root:*::\nadm:*::\nwww-data:*::\nusers:*::\nstaff:*::www-data\n"),
-        ("login.defs", "UID_MIN 1000\nUID_MAX 60000\nGID_MIN 1000\nGID_MAX 60000\nHOME_MODE 0750\nUSERGROUPS_ENAB yes\n"),
+        (
+            "login.defs",
+            "UID_MIN 1000\nUID_MAX 60000\nGID_MIN 1000\nGID_MAX 60000\nHOME_MODE 0750\nUSERGROUPS_ENAB yes\n",
+        ),
     ];
     for (name, text) in files {
         std::fs::write(etc.join(name), text).unwrap();
@@ -162,7 +165,10 @@ fn lay(overlay: &Overlay<'_>, tree: &Path) {
         let attributes = Attributes { mode: 0o644, uid: 0, gid: 0 };
         overlay.write(&Path::new("/").join(name), &content, attributes, None).unwrap().unwrap();
     }
-    overlay.write(Path::new("/etc/default/useradd"), &Content::Bytes(Vec::new()), attributes, None).unwrap().unwrap();
+    overlay
+        .write(Path::new("/etc/default/useradd"), &Content::Bytes(Vec::new()), attributes, None)
+        .unwrap()
+        .unwrap();
 }
 
 #[test]
@@ -214,7 +220,10 @@ fn a_tool_that_refuses_is_quoted() {
     let real = real(dir.path());
     let change = UserChange { group: Some("nope".into()), ..create("eve") };
     let problem = real.change_user(&change).unwrap_err();
-    assert!(problem.message.contains("exited with status 6: useradd: group 'nope' does not exist"), "{problem:?}");
+    assert!(
+        problem.message.contains("exited with status 6: useradd: group 'nope' does not exist"),
+        "{problem:?}"
+    );
 }
 
 #[test]

@@ -8,10 +8,7 @@ use cm_wire::Stream;
 use super::*;
 
 fn shell(line: &str) -> Command<'static> {
-    Command {
-        deadline: Instant::now() + Duration::from_secs(20),
-        ..Command::query(&["/bin/sh", "-c", line])
-    }
+    Command { deadline: Instant::now() + Duration::from_secs(20), ..Command::query(&["/bin/sh", "-c", line]) }
 }
 
 fn run(command: &Command<'_>) -> Finished {
@@ -118,8 +115,10 @@ fn a_command_gets_the_rights_of_its_user() {
     if !geteuid().is_root() {
         return;
     }
-    let command =
-        Command { run_as: Some("nobody".into()), ..shell("id -un; id -G; echo $HOME $USER; umask; cd / && pwd") };
+    let command = Command {
+        run_as: Some("nobody".into()),
+        ..shell("id -un; id -G; echo $HOME $USER; umask; cd / && pwd")
+    };
     let finished = run(&command);
     let nobody = crate::node::Accounts::user(&Real::new(), "nobody").unwrap().unwrap();
     assert_eq!(
