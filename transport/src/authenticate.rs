@@ -126,7 +126,7 @@ impl Login<'_> {
         findings: &mut Findings,
     ) -> Result<Outcome, ConnectCause> {
         let asking = AtomicBool::new(false);
-        let mut signer = OfferSigner { offer, hash, agent, keys: self.keys, asking: &asking, failure: None };
+        let mut signer = OfferSigner { offer, hash, agent, keys: self.keys, asking: &asking };
         let user = self.endpoint.user.as_str();
         let result = {
             let attempt = async {
@@ -438,7 +438,6 @@ struct OfferSigner<'a> {
     agent: Option<&'a mut AgentClient<UnixStream>>,
     keys: &'a KeyFiles,
     asking: &'a AtomicBool,
-    failure: Option<String>,
 }
 
 #[derive(Debug)]

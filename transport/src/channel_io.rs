@@ -1,6 +1,5 @@
 //! The ends of a channel as streams: standard input of a command, and the stream through a jump host.
 
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -131,12 +130,5 @@ impl AsyncWrite for JumpStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.writer).poll_shutdown(context)
-    }
-}
-
-/// Runs a future to its end in the background; for farewells that nobody waits for.
-pub(crate) fn in_background(future: impl Future<Output = ()> + Send + 'static) {
-    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        runtime.spawn(future);
     }
 }

@@ -14,6 +14,7 @@ use crate::error::{ConnectCause, ConnectError, Phase};
 use crate::host_key::HostKeyCheck;
 use crate::keys::{AskPassphrase, KeyFiles};
 use crate::known_hosts::KnownHostsCache;
+use crate::proxy_command;
 use crate::ssh::{Greeted, SshConnection};
 use crate::stream::ByteStream;
 
@@ -114,7 +115,7 @@ impl Connector {
         stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     ) -> Result<Connection, ConnectError> {
         let started = Instant::now();
-        let result = match self.greet_over(endpoint, stream, Check::Normal).await {
+        let result = match self.greet_over(endpoint, stream, &Check::Normal).await {
             Ok(greeted) => greeted.log_in(endpoint, &self.shared.keys, None).await,
             Err(cause) => Err(cause),
         };
@@ -134,11 +135,28 @@ impl Connector {
     }
 
     async fn connect_ssh(&self, endpoint: &Endpoint) -> Result<SshConnection, ConnectError> {
+        self.with_retries(endpoint, || self.attempt(endpoint)).await
+    }
+
+    /// Connects up to the point where the host has shown its key, with attempts as for a connection.
+    pub(crate) async fn greet_with_retries(
+        &self,
+        endpoint: &Endpoint,
+        check: &Check,
+    ) -> Result<Greeted, ConnectError> {
+        self.with_retries(endpoint, || async { Ok(self.greet(endpoint, check).await?.0) }).await
+    }
+
+    async fn with_retries<T, F: Future<Output = Result<T, ConnectCause>>>(
+        &self,
+        endpoint: &Endpoint,
+        attempt_once: impl Fn() -> F,
+    ) -> Result<T, ConnectError> {
         let started = Instant::now();
         let mut attempt = 1;
         loop {
-            match self.attempt(endpoint).await {
-                Ok(connection) => return Ok(connection),
+            match attempt_once().await {
+                Ok(result) => return Ok(result),
                 Err(cause) if attempt < endpoint.attempts && may_pass(&cause) => {
                     tokio::time::sleep(self.pause(attempt)).await;
                     attempt += 1;
@@ -155,17 +173,22 @@ impl Connector {
     }
 
     async fn attempt(&self, endpoint: &Endpoint) -> Result<SshConnection, ConnectCause> {
-        let (greeted, jump, _permit) = self.greet(endpoint, Check::Normal).await?;
+        let (greeted, jump, _permit) = self.greet(endpoint, &Check::Normal).await?;
         greeted.log_in(endpoint, &self.shared.keys, jump).await
     }
 
     /// Connects up to the point where the host has shown its key.
-    pub(crate) async fn greet(
+    async fn greet(
         &self,
         endpoint: &Endpoint,
-        check: Check,
+        check: &Check,
     ) -> Result<(Greeted, Option<Arc<SshConnection>>, OwnedSemaphorePermit), ConnectCause> {
         let Some((jump, before)) = endpoint.jump.split_last() else {
+            if let Some(command) = &endpoint.proxy_command {
+                let permit = self.permit(command.clone()).await;
+                let stream = proxy_command::start(endpoint, command)?;
+                return Ok((self.greet_over(endpoint, stream, check).await?, None, permit));
+            }
             let permit = self.permit(endpoint.socket_name()).await;
             let stream = dial(endpoint, endpoint.connect_timeout).await?;
             return Ok((self.greet_over(endpoint, stream, check).await?, None, permit));
@@ -198,11 +221,11 @@ impl Connector {
         &self,
         endpoint: &Endpoint,
         stream: impl ByteStream + 'static,
-        kind: Check,
+        kind: &Check,
     ) -> Result<Greeted, ConnectCause> {
         let mut check = HostKeyCheck::prepare(endpoint, &self.shared.known_hosts)?;
         if let Check::Show(only) = kind {
-            check = check.only_show(only);
+            check = check.only_show(only.clone());
         }
         let greeting = Greeted::greet(endpoint, stream, check);
         match tokio::time::timeout(endpoint.connect_timeout, greeting).await {
@@ -273,10 +296,6 @@ impl Connector {
 
     fn lock_jumps(&self) -> std::sync::MutexGuard<'_, HashMap<Endpoint, JumpState>> {
         self.shared.jumps.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn keys(&self) -> &KeyFiles {
-        &self.shared.keys
     }
 }
 

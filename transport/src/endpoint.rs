@@ -37,7 +37,10 @@ pub struct Endpoint {
     pub host_keys: HostKeyPolicy,
     /// Hosts to go through, outermost first.
     pub jump: Vec<Endpoint>,
-    /// Limit for one attempt: name look-up, TCP, key exchange and authentication together.
+    /// Command whose input and output are the stream to the host, in place of TCP; not used together with `jump`.
+    pub proxy_command: Option<String>,
+    /// Limit for each step of one attempt: name look-up and TCP; key exchange; each answer while logging in (time
+    /// that a person takes for a passphrase is not counted).
     pub connect_timeout: Duration,
     /// How often a connection is tried when the fault may pass (refused, reset, timed out); at least 1.
     pub attempts: u32,
@@ -66,6 +69,7 @@ impl Endpoint {
             host_key_alias: None,
             host_keys: HostKeyPolicy::Strict,
             jump: Vec::new(),
+            proxy_command: None,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             attempts: DEFAULT_ATTEMPTS,
             keepalive: DEFAULT_KEEPALIVE,

@@ -1,7 +1,6 @@
 //! Decides whether a host's key is accepted.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use russh::keys::ssh_key::certificate::CertType;
@@ -60,10 +59,7 @@ impl HostKeyCheck {
     /// A file is there but cannot be read.
     pub fn prepare(endpoint: &Endpoint, cache: &KnownHostsCache) -> Result<Self, ConnectCause> {
         let host = endpoint.host_key_alias.as_deref().unwrap_or(&endpoint.address);
-        // An alias stands without a port (ssh_config(5), HostKeyAlias).
-        let port = if endpoint.host_key_alias.is_some() { DEFAULT_PORT } else { endpoint.port };
-        let name = lookup_name(host, port);
-        let portless = (port != DEFAULT_PORT).then(|| lookup_name(host, DEFAULT_PORT));
+        let (name, portless) = names_in_known_hosts(endpoint);
         let mut entries = Vec::new();
         let mut portless_entries = Vec::new();
         for file in &endpoint.known_hosts {
@@ -216,12 +212,23 @@ impl HostKeyCheck {
     }
 }
 
-fn known_key(entry: &Entry) -> KnownKey {
+/// Makes the public form of an entry.
+pub(crate) fn known_key(entry: &Entry) -> KnownKey {
     KnownKey {
         key_type: key_type(&entry.key),
         fingerprint: fingerprint(&entry.key),
         place: entry.place.clone(),
     }
+}
+
+/// Returns the name under which an endpoint stands in known_hosts, and that name without its port where it has one.
+pub(crate) fn names_in_known_hosts(endpoint: &Endpoint) -> (String, Option<String>) {
+    // An alias stands without a port (ssh_config(5), HostKeyAlias).
+    let (host, port) = match &endpoint.host_key_alias {
+        Some(alias) => (alias.as_str(), DEFAULT_PORT),
+        None => (endpoint.address.as_str(), endpoint.port),
+    };
+    (lookup_name(host, port), (port != DEFAULT_PORT).then(|| lookup_name(host, DEFAULT_PORT)))
 }
 
 /// Returns `SHA256:…` of a key.

@@ -1,10 +1,13 @@
 //! This machine as a host: commands run by `/bin/sh -c`, no SSH.
 
+use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::pin::Pin;
 use std::process::Stdio;
+use std::task::{Context, Poll};
 
-use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::process::{ChildStdin, Command};
 
 use crate::connection::{CloseFuture, Connection, ExecFuture, Transport};
 use crate::error::SessionError;
@@ -72,7 +75,41 @@ fn start(command: &str) -> Result<Session, SessionError> {
         };
         let _ = ended.send(status);
     });
-    Ok(Session { stdin: Stdin::new(stdin), stdout: Stdout::new(stdout), stderr, exit })
+    Ok(Session { stdin: Stdin::new(ClosingInput(Some(stdin))), stdout: Stdout::new(stdout), stderr, exit })
+}
+
+/// Input of a child process; `shutdown` closes the pipe, which tokio's own leaves open until it is dropped.
+pub(crate) struct ClosingInput(pub(crate) Option<ChildStdin>);
+
+impl ClosingInput {
+    fn open(&mut self) -> io::Result<Pin<&mut ChildStdin>> {
+        self.0.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl AsyncWrite for ClosingInput {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.open()?.poll_write(context, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.0.as_mut() {
+            Some(pipe) => Pin::new(pipe).poll_flush(context),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.as_mut().poll_flush(context);
+        if flushed.is_ready() {
+            self.0 = None;
+        }
+        flushed
+    }
 }
 
 /// Names the signals that end programs, as SSH does (RFC 4254, section 6.10); others keep their number.

@@ -137,11 +137,6 @@ impl Pipe {
         self.end(End::Lost(reason.to_owned()));
     }
 
-    /// Says whether the reader was dropped.
-    pub fn reader_is_gone(&self) -> bool {
-        self.shared.lock().reader_gone
-    }
-
     fn end(&self, end: End) {
         let mut state = self.shared.lock();
         if state.end.is_none() {
@@ -277,7 +272,7 @@ mod tests {
             let data: Vec<u8> = (0..round % 17).map(|n| n.wrapping_mul(round)).collect();
             let _ = pipe.push(&data);
             sent.extend(&data);
-            if round % 3 == 0 {
+            if round % 3 == 0 && received.len() < sent.len() {
                 let mut some = [0; 23];
                 let count = reader.read(&mut some).await.unwrap();
                 received.extend(&some[..count]);
@@ -324,6 +319,5 @@ mod tests {
         drop(reader);
         pipe.room().await;
         assert_eq!(pipe.push(&[0; 1000]), Room::Left);
-        assert!(pipe.reader_is_gone());
     }
 }

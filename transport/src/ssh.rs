@@ -26,7 +26,6 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(crate) struct SshConnection {
     handle: Handle<ClientHandler>,
     wire: Arc<Wire>,
-    key: AcceptedKey,
     fingerprint: String,
     /// What this connection runs through; kept alive as long as it lives.
     _under: Option<Arc<SshConnection>>,
@@ -90,7 +89,6 @@ impl Greeted {
         Ok(SshConnection {
             handle: self.handle,
             wire: self.wire,
-            key: self.key,
             fingerprint,
             _under: under,
             _cutter: self.cutter,
@@ -144,11 +142,6 @@ impl SshConnection {
     /// Says whether the connection is gone.
     pub fn is_closed(&self) -> bool {
         self.handle.is_closed() || self.wire.lost().is_some()
-    }
-
-    /// Returns the host key that was accepted.
-    pub fn key(&self) -> &AcceptedKey {
-        &self.key
     }
 
     /// Opens a TCP stream from the host to an address.
