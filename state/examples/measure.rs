@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cm_state::{RedbStore, Retention, RunMode, RunState, Store, TaskFilter};
+use cm_state::{RedbStore, Retention, RunMode, RunState, StateError, Store, TaskFilter};
 use sample::{finish, minutes, new_run};
 
 const HOSTS: usize = 1000;
@@ -18,6 +18,17 @@ fn timed<R>(body: impl FnOnce() -> R) -> (R, Duration) {
     let began = Instant::now();
     let result = body();
     (result, began.elapsed())
+}
+
+/// Says how long a question took, and how many bytes of answer it gave when printed.
+fn show<R: std::fmt::Debug>(
+    out: &mut impl Write,
+    what: &str,
+    ask: impl FnOnce() -> Result<R, StateError>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let (answer, time) = timed(ask);
+    writeln!(out, "  {what}: {time:.1?} ({} bytes shown)", format!("{:?}", answer?).len())?;
+    Ok(())
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -66,28 +77,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for round in ["first", "again"] {
         let fresh = RedbStore::open(&path)?;
         writeln!(out, "{round}:")?;
-        let mut show = |what: &str, time: Duration| writeln!(out, "  {what}: {time:.1?}");
-        show("open", timed(|| RedbStore::open(&path)).1)?;
-        show("history 20", timed(|| fresh.runs(20)).1)?;
-        show("history all", timed(|| fresh.runs(usize::MAX)).1)?;
-        show("find by suffix", timed(|| fresh.find_run(last.suffix())).1)?;
-        show("nodes", timed(|| fresh.nodes()).1)?;
-        show("facts of all", timed(|| fresh.facts(&names)).1)?;
-        show("resources of one", timed(|| fresh.resources(names[7])).1)?;
-        show("hosts of a run", timed(|| fresh.run_hosts(&last)).1)?;
-        show("one host of a run", timed(|| fresh.run_host(&last, names[7])).1)?;
-        show("a run without ok tasks", timed(|| fresh.run_results(&last, TaskFilter::NotOk)).1)?;
-        show("a run with all tasks", timed(|| fresh.run_results(&last, TaskFilter::All)).1)?;
-        show("@failed", timed(|| fresh.failed_hosts()).1)?;
-        show("close interrupted, none", timed(|| fresh.close_interrupted(minutes(9))).1)?;
-        show("begin a run", timed(|| fresh.begin_run(&new_run(RunMode::Plan, minutes(0), &names))).1)?;
+        show(&mut out, "open", || RedbStore::open(&path))?;
+        show(&mut out, "history 20", || fresh.runs(20))?;
+        show(&mut out, "history all", || fresh.runs(usize::MAX))?;
+        show(&mut out, "find by suffix", || fresh.find_run(last.suffix()))?;
+        show(&mut out, "nodes", || fresh.nodes())?;
+        show(&mut out, "facts of all", || fresh.facts(&names))?;
+        show(&mut out, "resources of one", || fresh.resources(names[7]))?;
+        show(&mut out, "hosts of a run", || fresh.run_hosts(&last))?;
+        show(&mut out, "one host of a run", || fresh.run_host(&last, names[7]))?;
+        show(&mut out, "a run without ok tasks", || fresh.run_results(&last, TaskFilter::NotOk))?;
+        show(&mut out, "a run with all tasks", || fresh.run_results(&last, TaskFilter::All))?;
+        show(&mut out, "@failed", || fresh.failed_hosts())?;
+        show(&mut out, "close interrupted, none", || fresh.close_interrupted(minutes(9)))?;
+        show(&mut out, "begin a run", || fresh.begin_run(&new_run(RunMode::Plan, minutes(0), &names)))?;
     }
-    writeln!(out, "check: {:.1?}", timed(|| store.check()).1)?;
+    show(&mut out, "check", || store.check())?;
     let half = Retention { keep_newest: Some(runs / 2), started_before: None };
     let (pruned, time) = timed(|| store.prune(&half));
     writeln!(out, "prune {} runs: {time:.1?}, file {:.1} MB", pruned?.runs.len(), size()?)?;
     let (compaction, time) = timed(|| store.compact());
     writeln!(out, "compact: {time:.1?}, {:?}", compaction?)?;
-    writeln!(out, "check: {:.1?}", timed(|| store.check()).1)?;
+    show(&mut out, "check", || store.check())?;
     Ok(())
 }

@@ -68,7 +68,8 @@ fn child() {
 
 /// Tells the parent.
 fn aloud(what: &str, id: &RunId) {
-    writeln!(std::io::stdout(), "\n{what} {id}").unwrap();
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "\n{what} {id}").unwrap();
 }
 
 /// A run in four transactions. Says what has been promised to last.

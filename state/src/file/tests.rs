@@ -1,14 +1,18 @@
-//! What happens when the disk fails under a transaction.
+//! What happens when the disk fails under a transaction; and that tables behave in a file as in
+//! memory.
 
-use std::fs;
+use std::{fs, ops::ControlFlow};
+
+use proptest::prelude::*;
 
 use super::{
     RedbStore,
     faulty::{self, Fault},
 };
 use crate::{
-    AuditEntry, ControllerId, HostResult, HostState, NewRun, NodeUpdate, RunFinish, RunMode, RunState,
-    RunSummary, StateError, Store, TaskFilter, TaskOutcome, TaskResult, Timestamp,
+    AuditEntry, ControllerId, HostResult, HostState, MemoryStore, NewRun, NodeUpdate, RunFinish, RunMode,
+    RunState, RunSummary, StateError, Store, TaskFilter, TaskOutcome, TaskResult, Timestamp,
+    tables::{Direction, ReadTables, Table, Transact, WriteTables},
 };
 
 const NOON: Timestamp = Timestamp::from_micros(1_795_367_730_000_000);
@@ -138,5 +142,85 @@ fn a_disk_that_is_full_from_the_start_leaves_no_file() {
             store.check().unwrap();
             fs::remove_file(entry.path()).unwrap();
         }
+    }
+}
+
+/// What may be asked of tables.
+#[derive(Clone, Debug)]
+enum Step {
+    Put(Vec<u8>, Vec<u8>),
+    Remove(Vec<u8>),
+    RemovePrefix(Vec<u8>),
+    Get(Vec<u8>),
+    Scan(Vec<u8>, Direction, usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    // Few different bytes, so that keys are prefixes of each other, and the ends of their range.
+    let key = || proptest::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(254), Just(255)], 0..4);
+    let value = proptest::collection::vec(0_u8.., 0..50);
+    let direction = prop_oneof![Just(Direction::Ascending), Just(Direction::Descending)];
+    let step = prop_oneof![
+        4 => (key(), value).prop_map(|(key, value)| Step::Put(key, value)),
+        1 => key().prop_map(Step::Remove),
+        1 => key().prop_map(Step::RemovePrefix),
+        1 => key().prop_map(Step::Get),
+        2 => (key(), direction, 0..6_usize).prop_map(|(key, end, limit)| Step::Scan(key, end, limit)),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// What a sequence of steps finds.
+fn found(tables: &mut dyn WriteTables, steps: &[Step]) -> Result<Pairs, StateError> {
+    let mut found = Vec::new();
+    for step in steps {
+        match step {
+            Step::Put(key, value) => tables.put(Table::Rollouts, key, value)?,
+            Step::Remove(key) => tables.remove(Table::Rollouts, key)?,
+            Step::RemovePrefix(prefix) => tables.remove_prefix(Table::Rollouts, prefix)?,
+            Step::Get(key) => {
+                found.extend(tables.get(Table::Rollouts, key)?.map(|value| (key.clone(), value)));
+            }
+            Step::Scan(prefix, direction, limit) => {
+                let mut left = *limit;
+                tables.scan(Table::Rollouts, prefix, *direction, &mut |key, value| {
+                    found.push((key.to_vec(), value.to_vec()));
+                    left = left.saturating_sub(1);
+                    Ok(if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+                })?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn tables_in_a_file_and_in_memory_are_the_same(steps in steps()) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = RedbStore::open(folder.path().join("state.redb")).unwrap();
+        let memory = MemoryStore::new();
+        let expected = memory.write(|tables| found(tables, &steps)).unwrap();
+        prop_assert_eq!(&file.write(|tables| found(tables, &steps)).unwrap(), &expected);
+        // An error undoes everything.
+        let undone = |tables: &mut dyn WriteTables| -> Result<(), StateError> {
+            found(tables, &steps)?;
+            tables.put(Table::Rollouts, b"undone", b"")?;
+            Err(StateError::UnknownRun { given: String::new() })
+        };
+        prop_assert!(file.write(undone).is_err() && memory.write(undone).is_err());
+        let all = |tables: &dyn ReadTables| {
+            let mut all = Vec::new();
+            tables.scan(Table::Rollouts, b"", Direction::Ascending, &mut |key, value| {
+                all.push((key.to_vec(), value.to_vec()));
+                Ok(ControlFlow::Continue(()))
+            })?;
+            Ok(all)
+        };
+        prop_assert_eq!(file.read(all).unwrap(), memory.read(all).unwrap());
     }
 }

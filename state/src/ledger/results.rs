@@ -8,9 +8,7 @@ use std::{
 use crate::{
     FailedHosts, HostCounts, HostRecord, HostResult, HostState, HostSummary, RunId, RunMode, RunState,
     RunSummary, StateError, TaskCounts, TaskFilter,
-    stored::{
-        self, Malformed, Packer, PlannedHosts, Stored, StoredHost, TaskList, TaskListDigest, pack_host,
-    },
+    stored::{self, Malformed, PlannedHosts, Stored, StoredHost, TaskList, TaskListDigest, pack_host},
     tables::{Direction, ReadTables, Table, WriteTables},
 };
 
@@ -23,12 +21,9 @@ pub(crate) struct Packed {
 }
 
 pub(crate) fn pack(records: &[HostRecord]) -> Result<Packed, StateError> {
-    let mut packer = Packer::default();
     let mut lists = HashMap::new();
-    let hosts = records
-        .iter()
-        .map(|record| pack_host(&mut packer, &mut lists, &record.result))
-        .collect::<Result<_, _>>()?;
+    let hosts =
+        records.iter().map(|record| pack_host(&mut lists, &record.result)).collect::<Result<_, _>>()?;
     Ok(Packed { hosts, lists })
 }
 
@@ -174,13 +169,12 @@ fn each_host(
 struct Unpacking<'t> {
     tables: &'t dyn ReadTables,
     id: &'t RunId,
-    packer: Packer,
     lists: HashMap<TaskListDigest, TaskList>,
 }
 
 impl<'t> Unpacking<'t> {
     fn of(tables: &'t dyn ReadTables, id: &'t RunId) -> Self {
-        Self { tables, id, packer: Packer::default(), lists: HashMap::new() }
+        Self { tables, id, lists: HashMap::new() }
     }
 
     fn unpack(
@@ -199,7 +193,7 @@ impl<'t> Unpacking<'t> {
             self.lists.insert(digest, list);
         }
         stored
-            .unpack(&mut self.packer, host, &self.lists[&digest], filter)
+            .unpack(host, &self.lists[&digest], filter)
             .map_err(|malformed| malformed.at(self.tables, StoredHost::WHAT, &key))
     }
 }

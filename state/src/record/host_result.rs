@@ -5,8 +5,7 @@ use serde::Serialize;
 use super::{NodeUpdate, ResourceUpdate, RunId, Timestamp};
 
 /// How a host came out of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HostState {
     /// Everything was as wanted.
     Ok,
@@ -26,8 +25,7 @@ pub enum HostState {
 }
 
 /// How a task came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TaskOutcome {
     /// It was as wanted.
     Ok,

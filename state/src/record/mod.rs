@@ -4,6 +4,7 @@
 mod audit;
 mod controller;
 mod host_result;
+mod names;
 mod node;
 mod resource;
 mod retention;
@@ -17,6 +18,7 @@ pub use host_result::{
     FailedHosts, HostCounts, HostRecord, HostResult, HostState, HostSummary, TaskChange, TaskCounts,
     TaskFilter, TaskOutcome, TaskOutput, TaskResult,
 };
+pub use names::UnknownName;
 pub use node::{Lifecycle, Node, NodeUpdate};
 pub use resource::{Digest, LastChange, NodeResources, Resource, ResourceUpdate};
 pub use retention::{Compaction, Pruned, Retention};

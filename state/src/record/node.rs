@@ -5,8 +5,7 @@ use serde::Serialize;
 use super::Timestamp;
 
 /// Where a node stands in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lifecycle {
     /// Seen, but nobody has decided about it.
     Discovered,

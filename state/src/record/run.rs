@@ -5,8 +5,7 @@ use serde::Serialize;
 use super::{ControllerId, HostCounts, RunId, TaskCounts, Timestamp};
 
 /// What a run was asked to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RunMode {
     /// `cm plan`: nothing was changed.
     Plan,
@@ -23,8 +22,7 @@ pub enum RunMode {
 }
 
 /// How a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RunState {
     /// Its controller is at work, or was killed and no later `cm` has noticed yet.
     Running,

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::{StateError, tables::Table};
 
 use super::{
-    Malformed, Packer, Stored, bytes_field,
+    Malformed, Stored, bytes_field,
     envelope::{exactly, postcard_bytes, unknown_version},
+    packing::{pack, unpack},
 };
 
 /// A JSON text.
@@ -25,7 +26,7 @@ impl Stored for StoredFacts {
     const VERSION: u8 = 1;
 
     fn payload(&self) -> Result<Vec<u8>, StateError> {
-        let packed = Packer::default().pack(Self::WHAT, self.0.as_bytes())?;
+        let packed = pack(Self::WHAT, self.0.as_bytes())?;
         postcard_bytes(&FactsV1 { packed: &packed })
     }
 
@@ -33,7 +34,7 @@ impl Stored for StoredFacts {
         match version {
             1 => {
                 let FactsV1 { packed } = exactly(payload)?;
-                let text = String::from_utf8(Packer::default().unpack(packed)?);
+                let text = String::from_utf8(unpack(packed)?);
                 text.map(Self).map_err(|error| Malformed(error.to_string()))
             }
             _ => unknown_version(version),

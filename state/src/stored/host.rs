@@ -14,9 +14,10 @@ use crate::{
 };
 
 use super::{
-    Malformed, Packer, Stored, bytes_field,
+    Malformed, Stored, bytes_field,
     codes::Code,
     envelope::{exactly, postcard_bytes, unknown_version},
+    packing::{pack, unpack},
     text_limit::{TextBudget, short},
 };
 
@@ -95,7 +96,6 @@ struct ChangeV1 {
 
 /// Packs a host's part of a run. Task lists not yet in `lists` are added to it.
 pub(crate) fn pack_host(
-    packer: &mut Packer,
     lists: &mut HashMap<TaskListDigest, TaskList>,
     result: &HostResult,
 ) -> Result<StoredHost, StateError> {
@@ -138,7 +138,7 @@ pub(crate) fn pack_host(
             tasks: TaskCounts::of(&result.tasks),
         },
         list,
-        columns: packer.pack("the result of a host", &postcard_bytes(&columns)?)?,
+        columns: pack("the result of a host", &postcard_bytes(&columns)?)?,
     })
 }
 
@@ -181,12 +181,11 @@ impl StoredHost {
     /// The whole result, its tasks named by the list of [`StoredHost::list`].
     pub(crate) fn unpack(
         self,
-        packer: &mut Packer,
         host: &str,
         list: &TaskList,
         filter: TaskFilter,
     ) -> Result<HostResult, Malformed> {
-        let ColumnsV1 { outcomes, started, durations, details } = exactly(&packer.unpack(&self.columns)?)?;
+        let ColumnsV1 { outcomes, started, durations, details } = exactly(&unpack(&self.columns)?)?;
         if [outcomes.len(), started.len(), durations.len()] != [list.0.len(); 3] {
             return Err(Malformed(format!("{} outcomes of {} tasks", outcomes.len(), list.0.len())));
         }
@@ -283,7 +282,7 @@ impl Stored for TaskList {
     const VERSION: u8 = 1;
 
     fn payload(&self) -> Result<Vec<u8>, StateError> {
-        let packed = Packer::default().pack(Self::WHAT, &postcard_bytes(&self.0)?)?;
+        let packed = pack(Self::WHAT, &postcard_bytes(&self.0)?)?;
         postcard_bytes(&TaskListV1 { packed: &packed })
     }
 
@@ -291,7 +290,7 @@ impl Stored for TaskList {
         match version {
             1 => {
                 let TaskListV1 { packed } = exactly(payload)?;
-                Ok(Self(exactly(&Packer::default().unpack(packed)?)?))
+                Ok(Self(exactly(&unpack(packed)?)?))
             }
             _ => unknown_version(version),
         }

@@ -29,7 +29,6 @@ use crate::{StateError, tables::ReadTables};
 pub(crate) use envelope::{Stored, decode, encode, get, put, verify};
 pub(crate) use facts::StoredFacts;
 pub(crate) use host::{StoredHost, TaskList, TaskListDigest, pack_host};
-pub(crate) use packing::Packer;
 pub(crate) use resource::StoredResources;
 pub(crate) use rollout::StoredRollout;
 pub(crate) use run::StoredRun;

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::{Digest, LastChange, Resource, StateError, Timestamp, tables::Table};
 
 use super::{
-    Malformed, Packer, Stored, bytes_field,
+    Malformed, Stored, bytes_field,
     codes::Code,
     envelope::{exactly, postcard_bytes, unknown_version},
+    packing::{pack, unpack},
     run::run_id,
 };
 
@@ -94,7 +95,7 @@ impl Stored for StoredResources {
             })
             .collect();
         let list = postcard_bytes(&ListV1 { roles: roles.0, runs: runs.0, entries })?;
-        let packed = Packer::default().pack(Self::WHAT, &list)?;
+        let packed = pack(Self::WHAT, &list)?;
         postcard_bytes(&ResourcesV1 { packed: &packed })
     }
 
@@ -103,7 +104,7 @@ impl Stored for StoredResources {
             1 => exactly(payload)?,
             _ => return unknown_version(version),
         };
-        let list = Packer::default().unpack(packed)?;
+        let list = unpack(packed)?;
         let ListV1 { roles, runs, entries } = exactly(&list)?;
         let named = |names: &[&str], number: u32| {
             names

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::{StateError, tables::Table};
 
 use super::{
-    Malformed, Packer, Stored, bytes_field,
+    Malformed, Stored, bytes_field,
     envelope::{exactly, postcard_bytes, unknown_version},
+    packing::{pack, unpack},
 };
 
 /// The bytes of a rollout.
@@ -25,7 +26,7 @@ impl Stored for StoredRollout {
     const VERSION: u8 = 1;
 
     fn payload(&self) -> Result<Vec<u8>, StateError> {
-        let packed = Packer::default().pack(Self::WHAT, &self.0)?;
+        let packed = pack(Self::WHAT, &self.0)?;
         postcard_bytes(&RolloutV1 { packed: &packed })
     }
 
@@ -33,7 +34,7 @@ impl Stored for StoredRollout {
         match version {
             1 => {
                 let RolloutV1 { packed } = exactly(payload)?;
-                Ok(Self(Packer::default().unpack(packed)?))
+                Ok(Self(unpack(packed)?))
             }
             _ => unknown_version(version),
         }

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::{StateError, tables::Table};
 
 use super::{
-    Malformed, Packer, Stored, bytes_field,
+    Malformed, Stored, bytes_field,
     envelope::{exactly, postcard_bytes, unknown_version},
+    packing::{pack, unpack},
 };
 
 /// Names of hosts, sorted.
@@ -26,7 +27,7 @@ impl Stored for PlannedHosts {
     const VERSION: u8 = 1;
 
     fn payload(&self) -> Result<Vec<u8>, StateError> {
-        let names = Packer::default().pack(Self::WHAT, &postcard_bytes(&self.0)?)?;
+        let names = pack(Self::WHAT, &postcard_bytes(&self.0)?)?;
         postcard_bytes(&PlannedHostsV1 { names: &names })
     }
 
@@ -34,7 +35,7 @@ impl Stored for PlannedHosts {
         match version {
             1 => {
                 let PlannedHostsV1 { names } = exactly(payload)?;
-                Ok(Self(exactly(&Packer::default().unpack(names)?)?))
+                Ok(Self(exactly(&unpack(names)?)?))
             }
             _ => unknown_version(version),
         }
