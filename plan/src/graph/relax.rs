@@ -14,8 +14,9 @@ pub(super) fn relax(graph: &mut Graph) {
         // A barrier within a knot is written out for the tasks of the knot, so that single edges can give way.
         let mut written_out = false;
         for knot in &knots {
-            for &node in knot.iter().filter(|&&node| node >= graph.tasks) {
-                write_out(graph, node - graph.tasks, knot);
+            let tasks = graph.tasks;
+            for &node in knot.iter().filter(|&&node| node >= tasks) {
+                write_out(graph, node - tasks, knot);
                 written_out = true;
             }
         }
