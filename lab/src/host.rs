@@ -173,6 +173,8 @@ impl Lab {
         let known_hosts: PathBuf = known_hosts_path(&self.record.dir);
         command.arg("-o").arg(format!("UserKnownHostsFile=\"{}\"", known_hosts.display()));
         command.args(["-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes"]);
+        // A session with a host that was killed ends after a while instead of never.
+        command.args(["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]);
         command.args(["-l", user, &host.address.to_string()]);
         Ok(command)
     }

@@ -136,7 +136,9 @@ fn bootstrap(
     command.arg("-c").arg(
         "log=$1; shift; while [ \"$1\" != -- ]; do echo $$ > \"$1\"; shift; done; shift; exec \"$@\" > \"$log\" 2>&1",
     );
-    command.arg("sh").arg(log).args(cgroup.entrances("machine")).args(["--", "mmdebstrap", "--mode=root"]);
+    command.arg("sh").arg(log).args(cgroup.entrances("machine")).arg("--");
+    // What it mounts in the tree is gone with it, however it ends.
+    command.args(["unshare", "--mount", "--propagation", "private", "mmdebstrap", "--mode=root"]);
     command.arg("--variant=minbase").arg(format!("--include={PACKAGES}"));
     command.args(access.settings.iter().map(|line| format!("--aptopt={}", line.trim_end_matches(';'))));
     // Passwords of the package source; `customize.sh` takes them out again.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use crate::error::LabError;
-use crate::files::{make_folder, read_if_there, remove_if_there, write};
+use crate::files::{failed, make_folder, read_if_there, remove_if_there, write};
 use crate::keys::make_pair;
 use crate::record::{HostRecord, LabRecord, WrittenFile};
 
@@ -33,7 +34,7 @@ fn public_key_path(dir: &Path) -> PathBuf {
 
 /// Refuses to begin where a file of somebody else would be overwritten.
 pub(crate) fn check_folder(dir: &Path) -> Result<(), LabError> {
-    make_folder(dir, 0o755)?;
+    make_folder_of_its_place(dir)?;
     for path in [inventory_path(dir), known_hosts_path(dir)] {
         let foreign = read_if_there(&path)?.is_some_and(|content| !content.starts_with(MARK.as_bytes()));
         if foreign {
@@ -72,8 +73,30 @@ pub(crate) fn write_files(
     note(record, path)
 }
 
+/// Makes a folder that belongs to whom the folder above belongs: a lab is made by root, often for a user
+/// who will not be root when he uses its inventory and key.
+fn make_folder_of_its_place(dir: &Path) -> Result<(), LabError> {
+    if dir.exists() {
+        return Ok(());
+    }
+    let above = dir.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_folder_of_its_place(above)?;
+    make_folder(dir, 0o755)?;
+    give(dir, above)
+}
+
+/// Makes `path` belong to the owner of `place`.
+fn give(path: &Path, place: &Path) -> Result<(), LabError> {
+    let owner = place.metadata().map_err(failed("read", place))?;
+    if owner.uid() == path.metadata().map_err(failed("read", path))?.uid() {
+        return Ok(());
+    }
+    chown(path, Some(owner.uid()), Some(owner.gid())).map_err(failed("give away", path))
+}
+
 /// Records a written file so that it is removed with the lab.
 fn note(record: &mut LabRecord, path: PathBuf) -> Result<(), LabError> {
+    give(&path, &record.dir)?;
     let content = read_if_there(&path)?.unwrap_or_default();
     let blake3 = blake3::hash(&content).to_hex().to_string();
     record.written.retain(|file| file.path != path);
@@ -181,6 +204,21 @@ mod tests {
         check_folder(dir.path()).unwrap();
         std::fs::write(key_path(dir.path()), "somebody's key").unwrap();
         assert!(check_folder(dir.path()).is_err());
+    }
+
+    #[test]
+    fn what_root_writes_for_a_user_belongs_to_the_user() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let place = tempfile::tempdir().unwrap();
+        chown(place.path(), Some(4711), Some(4712)).unwrap();
+        let dir = place.path().join("a/b");
+        check_folder(&dir).unwrap();
+        for folder in [&dir, &place.path().join("a")] {
+            let owner = folder.metadata().unwrap();
+            assert_eq!((owner.uid(), owner.gid()), (4711, 4712), "{}", folder.display());
+        }
     }
 
     #[test]

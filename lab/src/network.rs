@@ -89,7 +89,7 @@ pub(crate) fn create(number: LabNumber) -> Result<(), CommandError> {
     run_with_input("nft", &["-f", "-"], &ruleset(number)).map(drop)
 }
 
-/// Hosts reach what the machine reaches. Their packets are larger than some uplinks take, so the
+/// Hosts reach what the machine reaches, but not the hosts of other labs. Their packets are larger than some uplinks take, so the
 /// segment size is cut to the route's, or connections through a smaller uplink would stall.
 fn ruleset(number: LabNumber) -> String {
     let (table, subnet) = (number.table(), number.subnet());
@@ -99,8 +99,9 @@ fn ruleset(number: LabNumber) -> String {
          \t\ttype nat hook postrouting priority srcnat; policy accept;\n\
          \t\tip saddr {subnet} ip daddr != {subnet} masquerade\n\
          \t}}\n\
-         \tchain segments {{\n\
+         \tchain forwarded {{\n\
          \t\ttype filter hook forward priority mangle; policy accept;\n\
+         \t\tip saddr {subnet} ip daddr 10.213.0.0/16 ip daddr != {subnet} drop\n\
          \t\tip saddr {subnet} tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu\n\
          \t}}\n\
          }}\n"

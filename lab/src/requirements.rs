@@ -8,7 +8,7 @@ use crate::command::{locate, run};
 use crate::error::LabError;
 
 /// Tools and the Debian packages that bring them.
-const TOOLS: [(&str, &str); 13] = [
+const TOOLS: [(&str, &str); 14] = [
     ("mmdebstrap", "mmdebstrap"),
     ("systemd-nspawn", "systemd-container"),
     ("nft", "nftables"),
@@ -20,6 +20,7 @@ const TOOLS: [(&str, &str); 13] = [
     ("umount", "mount"),
     ("nsenter", "util-linux"),
     ("setsid", "util-linux"),
+    ("unshare", "util-linux"),
     ("chroot", "coreutils"),
     ("sha256sum", "coreutils"),
 ];

@@ -62,7 +62,6 @@ fn reserve(spec: &LabSpec) -> Result<LabRecord, LabError> {
     record.images.sort();
     record.images.dedup();
     record.save()?;
-    machine_settings::raise(&record::settings_path())?;
     Ok(record)
 }
 
@@ -70,6 +69,10 @@ fn make(spec: &LabSpec, record: &mut LabRecord, progress: &mut dyn FnMut(Progres
     let mut images: BTreeMap<Release, Image> = BTreeMap::new();
     for release in spec.hosts.iter().map(|host| host.release).collect::<BTreeSet<_>>() {
         images.insert(release, image::ensure(release, progress)?);
+    }
+    {
+        let _common = record::common_lock()?;
+        machine_settings::raise(&record::settings_path())?;
     }
     network::create(record.number())?;
     progress(Progress::NetworkReady { subnet: record.number().subnet() });

@@ -169,8 +169,9 @@ fn is_cut_and_restored(lab: &Lab) {
     assert!(read_some(&mut before).unwrap().starts_with(b"SSH-"));
     lab.cut("web1").unwrap();
     assert_eq!(lab.host_status("web1").unwrap().state, HostState::Cut);
-    // Silence, not "no route to host".
-    assert_eq!(connect(lab, "web1").unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    // Silence for as long as one likes: an unanswered neighbour would be "no route to host" after three seconds.
+    let attempt = TcpStream::connect_timeout(&ssh_address(lab, "web1"), Duration::from_secs(4));
+    assert_eq!(attempt.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
     before.write_all(b"SSH-2.0-test\r\n").unwrap();
     assert_eq!(read_some(&mut before), None);
     assert_eq!(sh(lab, "web1", "hostname").trim(), "web1");
@@ -321,6 +322,8 @@ fn has_a_neighbour_that_does_not_disturb_it(lab: &Lab, dir: &Path) {
     assert_ne!(beside.subnet(), lab.subnet());
     assert_ne!(ssh_address(&beside, "web1"), ssh_address(lab, "web1"));
     assert_eq!(sh(&beside, "web1", "ls /etc/apt/sources.list.d"), "cm-lab.list\n");
+    let across = format!("timeout 1 bash -c '</dev/tcp/{}/22' 2>&1; echo $?", ssh_address(lab, "web1").ip());
+    assert_eq!(sh(&beside, "web1", &across), "124\n", "one lab's hosts reach another's");
     beside.kill("web1").unwrap();
     assert_eq!(lab.host_status("web1").unwrap().state, HostState::Running);
     beside.down().unwrap();
@@ -328,22 +331,45 @@ fn has_a_neighbour_that_does_not_disturb_it(lab: &Lab, dir: &Path) {
 }
 
 fn leaves_nothing(lab: Lab) {
-    let (name, dir) = (lab.name().to_owned(), lab.dir());
+    let (name, dir, number) = (lab.name().to_owned(), lab.dir(), number(&lab));
     let changed = dir.join("known_hosts");
     fs::write(&changed, "# somebody's\n").unwrap();
     lab.down().unwrap();
     assert!(matches!(find(&name), Err(LabError::NotFound { .. })));
-    assert_nothing_left(&name);
+    assert_nothing_left(&name, &number);
     // What somebody has changed is theirs.
     let left: Vec<PathBuf> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(left, [changed]);
 }
 
-fn assert_nothing_left(name: &str) {
+/// What distinguishes the names of a lab's things from those of other labs.
+fn number(lab: &Lab) -> String {
+    lab.subnet().split('.').nth(2).unwrap().to_owned()
+}
+
+fn assert_nothing_left(name: &str, number: &str) {
     assert!(!Path::new("/run/cm-lab").join(name).exists());
     assert!(!Path::new("/var/lib/cm-lab").join(name).exists());
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(&format!("/cm-lab/{name}/")), "{mounts}");
+    let entries = |folder: &str| -> Vec<String> {
+        let entries = fs::read_dir(folder).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let tables = text(&Command::new("nft").args(["list", "tables"]).output().unwrap());
+    let table_names = tables.lines().filter_map(|line| line.split(' ').nth(2));
+    let mut names: Vec<String> = table_names.map(str::to_owned).collect();
+    for folder in ["/sys/class/net", "/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"] {
+        names.extend(entries(folder));
+    }
+    // A lab that others have started since may have been given the number.
+    if cm_lab::list().unwrap().iter().any(|other| self::number(other) == number) {
+        return;
+    }
+    let ours = [format!("cm_lab_{number}"), format!("cml{number}")];
+    let ours_begin = [format!("vb-cml{number}-"), format!("cm-lab-{number}-")];
+    names.retain(|name| ours.contains(name) || ours_begin.iter().any(|begin| name.starts_with(begin)));
+    assert!(names.is_empty(), "{names:?}");
 }
 
 /// The example's program, which cargo builds along with the tests.
@@ -380,7 +406,7 @@ fn a_lab_left_behind_by_a_killed_run_is_found_and_removed() {
         run.kill().unwrap();
         run.wait().unwrap();
         assert!(seen, "{moment} was never told");
-        let number = find(&name).unwrap().subnet().split('.').nth(2).unwrap().to_owned();
+        let number = number(&find(&name).unwrap());
         if round == 2 {
             let spec = LabSpec::numbered(&name, 1, Release::Debian12, dir.path().join(&name));
             let mut remains = false;
@@ -393,9 +419,6 @@ fn a_lab_left_behind_by_a_killed_run_is_found_and_removed() {
             let answer = cm_lab::down_left_behind().unwrap();
             assert!(answer.removed.contains(&name), "{answer:?}");
         }
-        assert_nothing_left(&name);
-        let links = fs::read_dir("/sys/class/net").unwrap();
-        let names: Vec<String> = links.map(|link| link.unwrap().file_name().into_string().unwrap()).collect();
-        assert!(!names.iter().any(|link| link.starts_with(&format!("vb-cml{number}-"))), "{names:?}");
+        assert_nothing_left(&name, &number);
     }
 }
