@@ -167,6 +167,9 @@ fn refuses_what_cannot_be(lab: &Lab, spec: &LabSpec) {
 fn is_cut_and_restored(lab: &Lab) {
     let mut before = connect(lab, "web1").unwrap();
     assert!(read_some(&mut before).unwrap().starts_with(b"SSH-"));
+    // As after a while of silence, when this machine has forgotten the host's hardware address.
+    let address = ssh_address(lab, "web1").ip().to_string();
+    assert!(Command::new("ip").args(["neigh", "flush", "to", &address]).status().unwrap().success());
     lab.cut("web1").unwrap();
     assert_eq!(lab.host_status("web1").unwrap().state, HostState::Cut);
     // Silence for as long as one likes: an unanswered neighbour would be "no route to host" after three seconds.
