@@ -287,3 +287,6 @@ impl Resource for Wanted {
         std::iter::once(&self.path).chain(touched.iter()).cloned().map(Thing::Path).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     AbsolutePath, Class, Context, Doing, Effect, FileMode, InlineContent, Module, ParamError, Params,
     Problem, Resource, Seen, SourceContent, TemplateContent, Thing, Touches, choice,
-    node::{Attributes, Command, Content, FileKind, Stat},
+    node::{Attributes, Command, Content, FileKind, Stat, Validate},
     params,
 };
 
@@ -227,8 +227,7 @@ impl Resource for Wanted {
             (None, None) => Content::Bytes(Vec::new()),
         };
         let validate = |written: &Path| self.run_validate(context, written);
-        let validate: Option<&dyn Fn(&Path) -> Result<(), Problem>> =
-            if self.validate.is_some() { Some(&validate) } else { None };
+        let validate: Option<Validate<'_>> = if self.validate.is_some() { Some(&validate) } else { None };
         making(context, path, "writing", context.node.write(path, &content, attributes, validate))??;
         Ok(Effect::default())
     }
@@ -258,3 +257,6 @@ impl Wanted {
         .output(finished.output))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,3 +183,6 @@ impl Resource for Wanted {
         Ok(Effect::default())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use cm_wire::Value;
 use proptest::prelude::*;
 
 use super::*;
+use crate::library::trial::{Store, at, context, converge, everywhere, look, put, task};
 
 fn present(line: &str, matches: Option<&str>, place: Place) -> Edit {
     Edit::Present { line: line.into(), matches: matches.map(regex), place }
@@ -66,6 +67,12 @@ fn absent_takes_equal_and_matching_lines_away() {
     assert_eq!(edited(&edit, "a"), "");
 }
 
+/// An empty last line that is not ended was no line, and was added again by the next run.
+#[test]
+fn an_empty_line_is_ended() {
+    assert_eq!(edited(&present("", Some("x"), Place::End), "a\nx"), "a\n\n");
+}
+
 #[test]
 fn bytes_that_are_not_utf8_stay() {
     let edit = present("b", Some("^x"), Place::End);
@@ -90,6 +97,36 @@ fn parameters_are_checked_without_a_node() {
     );
     let both = [("line", "a".into()), ("after", "b".into()), ("before", "c".into())];
     assert_eq!(error(&both), "`before` cannot be given together with `after`");
+}
+
+#[test]
+fn a_file_is_edited_made_and_left_alone() {
+    everywhere(|node, base| {
+        let (store, path) = (Store::default(), base.join("conf"));
+        let line = |more: &[(&'static str, Value)]| {
+            let mut params = vec![("path", at(&path)), ("line", "b".into())];
+            params.extend_from_slice(more);
+            task("line", &params)
+        };
+        let absent = line(&[("state", "absent".into())]);
+        assert_eq!(look(node, &store, &*absent), [], "a line of a missing file is absent");
+        let problem = converge(node, &store, &*line(&[])).unwrap_err();
+        assert!(problem.message.starts_with("there is no file "), "{}", problem.message);
+        let create = line(&[("create", true.into()), ("mode", "0600".into())]);
+        let changes = converge(node, &store, &*create).unwrap();
+        assert_eq!(changes.len(), 3);
+        assert_eq!(node.read(&path, 10).unwrap(), b"b\n");
+        put(node, &path, b"a\r\n", 0o640);
+        let changes = converge(node, &store, &*line(&[])).unwrap();
+        assert_eq!(changes[0].diff.as_deref(), Some("@@ -1 +1,2 @@\n a\r\n+b\r\n"));
+        assert_eq!(node.stat(&path).unwrap().unwrap().mode, 0o640);
+        converge(node, &store, &*absent).unwrap();
+        assert_eq!(node.read(&path, 10).unwrap(), b"a\r\n");
+        node.remove(&path).unwrap();
+        node.make_link(&path, std::path::Path::new("elsewhere")).unwrap();
+        let problem = line(&[]).look(&context(node, &store, cm_wire::Mode::Apply)).unwrap_err();
+        assert!(problem.message.ends_with("is a link to elsewhere"), "{}", problem.message);
+    });
 }
 
 fn text() -> impl Strategy<Value = Vec<u8>> {

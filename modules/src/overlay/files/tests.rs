@@ -86,10 +86,13 @@ fn perform(node: &dyn Node, base: &Path, operation: &Operation) -> Answer {
     })
 }
 
+/// Kind, mode, owner, group and, of a file, the size.
+type Looks = (FileKind, u32, u32, u32, u64);
+
 /// Everything that a node shows of a path.
 #[derive(Debug, PartialEq)]
 struct Shown {
-    stat: Result<Option<(FileKind, u32, u32, u32, u64)>, String>,
+    stat: Result<Option<Looks>, String>,
     content: Result<Vec<u8>, String>,
     digest: Result<Digest, String>,
     target: Result<PathBuf, String>,

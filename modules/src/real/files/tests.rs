@@ -1,4 +1,5 @@
 //! Real files in a temporary directory: what is written is whole at every moment.
+#![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
 use std::{
     ffi::OsStr,
