@@ -6,7 +6,9 @@ use std::{fs, path::Path};
 
 use redb::{Database, TableDefinition};
 
-use cm_state::{AuditEntry, HostState, RedbStore, RunMode, RunState, StateError, Store, TaskFilter};
+use cm_state::{
+    AuditEntry, HostState, NodeUpdate, RedbStore, RunMode, RunState, StateError, Store, TaskFilter,
+};
 use sample::{NOON, finish, minutes, new_run, noise64, varied};
 
 /// Everything a store says, as text.
@@ -17,10 +19,11 @@ fn everything(store: &dyn Store) -> Result<String, StateError> {
         let hosts = store.run_hosts(&run.id)?;
         text.push_str(&format!("{run:?}\n{hosts:?}\n{results:?}\n"));
     }
-    for node in store.nodes()? {
-        let resources = store.resources(&node.name)?;
-        let facts = store.facts(&[&node.name])?;
-        text.push_str(&format!("{node:?}\n{resources:?}\n{facts:?}\n"));
+    let nodes = store.nodes()?;
+    let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+    text.push_str(&format!("{nodes:?}\n{:?}\n", store.facts(&names)?));
+    for name in names.iter().filter(|name| name.starts_with("web")) {
+        text.push_str(&format!("{:?}\n", store.resources(name)?));
     }
     text.push_str(&format!("{:?}", store.audit(100)?));
     Ok(text)
@@ -67,6 +70,9 @@ fn filled(path: &Path, left: Left) -> Vec<u8> {
 
 fn fill(path: &Path) {
     let store = RedbStore::open(path).unwrap();
+    // Enough of them that they lie under branches of branches.
+    let nodes: Vec<_> = (0..1500).map(|number| NodeUpdate::new(format!("node{number:04}"))).collect();
+    store.upsert_nodes(&nodes).unwrap();
     for minute in 0..3 {
         let id = store.begin_run(&new_run(RunMode::Apply, minutes(minute), &["web1", "web9"])).unwrap();
         let mut records = vec![varied("web1", HostState::Failed).into()];
@@ -129,7 +135,22 @@ fn flip_bits(left: Left) {
 
 fn flip_header_bits(left: Left) {
     // The header and its two commit slots are 320 bytes.
-    survive(left, 512, true, |number, bytes| bytes[number as usize * 5 / 8] ^= 1 << (number * 5 % 8));
+    survive(left, 256, true, |number, bytes| {
+        let bit = noise64(number) as usize % (320 * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    });
+}
+
+fn flip_branch_bits(left: Left) {
+    // A page whose first byte is 2 is a branch (redb's design document).
+    let (noticed, _) = survive(left, 150, false, |number, bytes| {
+        let branches: Vec<_> = (1..bytes.len() / 4096).filter(|page| bytes[page * 4096] == 2).collect();
+        let page = branches[noise64(number) as usize % branches.len()];
+        let used = usize::from(u16::from_le_bytes([bytes[page * 4096 + 2], bytes[page * 4096 + 3]])) * 60;
+        let bit = noise64(number + 4444) as usize % (used.clamp(64, 4096) * 8);
+        bytes[page * 4096 + bit / 8] ^= 1 << (bit % 8);
+    });
+    assert!(noticed > 10, "{noticed}");
 }
 
 fn overwrite_stretches(left: Left) {
@@ -173,6 +194,10 @@ macro_rules! damages {
             #[test]
             fn flipped_header_bits() {
                 super::flip_header_bits($left);
+            }
+            #[test]
+            fn flipped_branch_bits() {
+                super::flip_branch_bits($left);
             }
             #[test]
             fn overwritten_stretches() {

@@ -8,6 +8,8 @@ use crate::{
     tables::{Direction, ReadTables, Table, WriteTables},
 };
 
+use super::look_up;
+
 pub(crate) fn all(tables: &dyn ReadTables) -> Result<Vec<Node>, StateError> {
     let mut nodes = Vec::new();
     tables.scan(Table::Nodes, b"", Direction::Ascending, &mut |key, value| {
@@ -18,7 +20,7 @@ pub(crate) fn all(tables: &dyn ReadTables) -> Result<Vec<Node>, StateError> {
 }
 
 pub(crate) fn one(tables: &dyn ReadTables, name: &str) -> Result<Option<Node>, StateError> {
-    stored::get(tables, name.as_bytes())
+    look_up(tables, name.as_bytes())
 }
 
 pub(crate) fn facts(tables: &dyn ReadTables, nodes: &[&str]) -> Result<Vec<(String, String)>, StateError> {
@@ -27,7 +29,8 @@ pub(crate) fn facts(tables: &dyn ReadTables, nodes: &[&str]) -> Result<Vec<(Stri
         let key = name.as_bytes();
         match stored::get(tables, key)? {
             Some(StoredFacts(json)) => found.push(((*name).to_owned(), json)),
-            None if one(tables, name)?.is_some_and(|node| node.facts_at.is_some()) => {
+            // Not looked up with care: this is asked of many nodes at once, known or not.
+            None if stored::get::<Node>(tables, key)?.is_some_and(|node| node.facts_at.is_some()) => {
                 return Err(Malformed("they are missing".to_owned()).at(tables, StoredFacts::WHAT, key));
             }
             None => {}

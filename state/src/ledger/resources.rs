@@ -1,24 +1,23 @@
 //! What is known of the resources on nodes.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::collections::BTreeMap;
 
 use crate::{
-    Resource, ResourceUpdate, StateError,
+    Node, Resource, ResourceUpdate, StateError,
     stored::{self, StoredResources},
-    tables::{Direction, ReadTables, Table, WriteTables},
+    tables::{ReadTables, Table, WriteTables},
 };
 
+use super::look_up;
+
 pub(crate) fn all(tables: &dyn ReadTables, node: &str) -> Result<Vec<Resource>, StateError> {
-    match stored::get::<StoredResources>(tables, node.as_bytes())? {
-        Some(StoredResources(resources)) => Ok(resources),
-        None => {
-            // Nothing known, or hidden by damage? Going over the whole table tells.
-            tables.scan(Table::Resources, b"", Direction::Ascending, &mut |_, _| {
-                Ok(ControlFlow::Continue(()))
-            })?;
-            Ok(Vec::new())
-        }
-    }
+    let key = node.as_bytes();
+    // A new node has none, and is asked for as often as there are new nodes.
+    let resources = match stored::get::<Node>(tables, key)? {
+        Some(_) => look_up(tables, key)?,
+        None => stored::get::<StoredResources>(tables, key)?,
+    };
+    Ok(resources.unwrap_or_default().0)
 }
 
 pub(crate) fn merge(

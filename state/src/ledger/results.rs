@@ -12,7 +12,7 @@ use crate::{
     tables::{Direction, ReadTables, Table, WriteTables},
 };
 
-use super::{name_of, nodes, resources, runs};
+use super::{look_up, name_of, nodes, resources, runs};
 
 /// Results made ready to be written, without a transaction being held meanwhile.
 pub(crate) struct Packed {
@@ -74,7 +74,7 @@ fn count(run: &mut RunSummary, state: HostState, tasks: TaskCounts, apply: impl 
 /// Every host of the run, those without a result included, by name.
 pub(crate) fn summaries(tables: &dyn ReadTables, id: &RunId) -> Result<Vec<HostSummary>, StateError> {
     let run = runs::require(tables, id)?;
-    let planned = stored::get::<PlannedHosts>(tables, id.as_str().as_bytes())?;
+    let planned = look_up::<PlannedHosts>(tables, id.as_str().as_bytes())?;
     let unfinished = |host: String| {
         let summary = HostSummary {
             host: host.clone(),
@@ -101,7 +101,14 @@ pub(crate) fn one(tables: &dyn ReadTables, id: &RunId, host: &str) -> Result<Opt
     match stored::get::<StoredHost>(tables, &host_key(id, host))? {
         Some(stored) => Unpacking::of(tables, id).unpack(host, stored, TaskFilter::All).map(Some),
         // Not there, or hidden by damage? Going over all of them tells.
-        None => each_host(tables, &run.summary, |_, _| Ok(())).map(|()| None),
+        None => each_host(tables, &run.summary, |other, _| {
+            if other == host {
+                let malformed = Malformed("it is there, but not found where it should be".to_owned());
+                return Err(malformed.at(tables, StoredHost::WHAT, &host_key(id, host)));
+            }
+            Ok(())
+        })
+        .map(|()| None),
     }
 }
 

@@ -8,14 +8,14 @@ use crate::{
     tables::{Direction, ReadTables, Table, WriteTables},
 };
 
-use super::name_of;
+use super::{look_up, name_of};
 
 pub(crate) fn put(tables: &mut dyn WriteTables, id: &str, bytes: &[u8]) -> Result<(), StateError> {
     stored::put(tables, id.as_bytes(), &StoredRollout(bytes.to_vec()))
 }
 
 pub(crate) fn get(tables: &dyn ReadTables, id: &str) -> Result<Option<Vec<u8>>, StateError> {
-    Ok(stored::get::<StoredRollout>(tables, id.as_bytes())?.map(|rollout| rollout.0))
+    Ok(look_up::<StoredRollout>(tables, id.as_bytes())?.map(|rollout| rollout.0))
 }
 
 pub(crate) fn ids(tables: &dyn ReadTables) -> Result<Vec<String>, StateError> {

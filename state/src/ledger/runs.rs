@@ -9,7 +9,7 @@ use crate::{
     tables::{Direction, ReadTables, Table, WriteTables},
 };
 
-use super::name_of;
+use super::{look_up, name_of};
 
 pub(crate) fn begin(tables: &mut dyn WriteTables, new: &NewRun) -> Result<RunId, StateError> {
     let id = RunId::new(new.started, newest_id(tables)?.as_ref());
@@ -58,7 +58,7 @@ pub(crate) fn finish(
 
 /// The run of this id, which must be there.
 pub(crate) fn require(tables: &dyn ReadTables, id: &RunId) -> Result<StoredRun, StateError> {
-    stored::get(tables, id.as_str().as_bytes())?
+    look_up(tables, id.as_str().as_bytes())?
         .ok_or_else(|| StateError::UnknownRun { given: id.as_str().to_owned() })
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn find(tables: &dyn ReadTables, given: &str) -> Result<RunSummary, S
         (None, []) => return Err(StateError::UnknownRun { given: given.to_owned() }),
         (None, _) => return Err(StateError::AmbiguousRun { given: given.to_owned(), candidates }),
     };
-    match stored::get::<StoredRun>(tables, name.as_bytes())? {
+    match look_up::<StoredRun>(tables, name.as_bytes())? {
         Some(run) => Ok(run.summary),
         None => Err(StateError::UnknownRun { given: given.to_owned() }),
     }
