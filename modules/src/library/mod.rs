@@ -6,6 +6,8 @@ mod glob;
 mod making;
 mod ownership;
 mod text_edit;
+#[cfg(test)]
+mod trial;
 mod walk;
 
 pub mod command;
