@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::boot::{host_cgroup, start, wait_until_ready};
 use crate::command::{CommandError, command_line, tool};
@@ -13,12 +13,12 @@ use crate::error::LabError;
 use crate::files::{FileLock, remove_if_there};
 use crate::inventory_file::{key_path, known_hosts_path};
 use crate::lab::Lab;
-use crate::network::{forget_neighbour, has_interface, is_cut, set_cut, set_delay};
+use crate::network::{forget_neighbour, is_cut, remove_cable, set_cut, set_delay};
 use crate::process::ProcessIdentity;
 use crate::record::{self, HostRecord, LabRecord};
 use crate::spec::Release;
 
-/// How long a killed host's processes and cable may take to go away.
+/// How long a killed host's processes may take to go away.
 const GONE_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a host is doing.
@@ -89,7 +89,7 @@ fn leader(record: &LabRecord, host: &HostRecord) -> Option<ProcessIdentity> {
     recorded.filter(|leader| leader.is_alive()).or_else(|| host_cgroup(record, host).ok()?.leader())
 }
 
-/// Kills all of a host at once, as when its power fails, and waits until its processes and cable are gone.
+/// Kills all of a host at once, as when its power fails, and waits until its processes are gone.
 pub(crate) fn kill(record: &LabRecord, host: &HostRecord) -> Result<(), LabError> {
     let processes = record.load_processes(&host.name);
     if record.is_of_this_boot()
@@ -101,14 +101,9 @@ pub(crate) fn kill(record: &LabRecord, host: &HostRecord) -> Result<(), LabError
     }
     let cgroup = host_cgroup(record, host)?;
     cgroup.kill(&record.name, GONE_LIMIT)?;
-    let cable = record.number().cable(host.slot);
-    let began = Instant::now();
-    while has_interface(&cable) {
-        if began.elapsed() > GONE_LIMIT {
-            let what = format!("the interface {cable}");
-            return Err(LabError::StillThere { lab: record.name.clone(), what, after: GONE_LIMIT });
-        }
-        std::thread::sleep(Duration::from_millis(5));
+    // The lab's number is another machine boot's when the record is; then there is none of ours.
+    if record.is_of_this_boot() {
+        remove_cable(record.number(), host.slot)?;
     }
     cgroup.remove()?;
     remove_if_there(&record.processes_path(&host.name))

@@ -152,6 +152,19 @@ pub(crate) fn forget_neighbour(number: LabNumber, slot: u8) {
     let _ = run("ip", &["neigh", "del", &address, "dev", &number.bridge()]);
 }
 
+/// Takes away the cable of a host whose processes are gone.
+///
+/// The kernel does so by itself once nothing of the host's network is left. But connections that still
+/// wait for a last answer are left, and where the host was cut they wait for minutes.
+pub(crate) fn remove_cable(number: LabNumber, slot: u8) -> Result<(), CommandError> {
+    let cable = number.cable(slot);
+    match run("ip", &["link", "delete", "dev", &cable]) {
+        // The kernel was faster, or there never was one.
+        Err(_) if !has_interface(&cable) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
 /// Whether the host's cable is there and not in the bridge.
 pub(crate) fn is_cut(number: LabNumber, slot: u8) -> bool {
     let cable = interface(&number.cable(slot));

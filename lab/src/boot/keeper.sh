@@ -14,7 +14,8 @@ while :; do
 	# systemd-nspawn ends with 133 when the host has asked for a reboot.
 	status=$?
 	[ "$status" = 133 ] || exit "$status"
-	# The kernel takes the old cable away a little after the host's last process.
+	# The kernel takes the old cable away, but not while a connection waits for its last answer.
+	ip link delete dev "$cable" 2>/dev/null
 	tries=0
 	while [ -e "/sys/class/net/$cable" ] && [ "$tries" -lt 200 ]; do
 		sleep 0.05
