@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cm_transport::{Connector, Resolver};
+use cm_transport::Connector;
 use cm_wire::{Begin, Mode};
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -50,8 +50,6 @@ pub struct Run {
     pub remembered: OtherFacts,
     /// The agent's programs.
     pub programs: Arc<AgentPrograms>,
-    /// Reads ssh_config.
-    pub resolver: Arc<Resolver>,
     /// Opens connections.
     pub connector: Arc<Connector>,
 }
@@ -69,7 +67,6 @@ pub(crate) struct Shared {
     pub options: RunOptions,
     pub planner: Option<Arc<dyn Planner>>,
     pub programs: Arc<AgentPrograms>,
-    pub resolver: Arc<Resolver>,
     pub connector: Arc<Connector>,
     pub facts: FactsPool,
     pub forks: Arc<Semaphore>,
@@ -132,7 +129,6 @@ pub async fn run(run: Run, stop: Stop, events: mpsc::Sender<RunEvent>) {
         options: run.options,
         planner: run.planner,
         programs: run.programs,
-        resolver: run.resolver,
         connector: run.connector,
         stop: stop.gently,
         stop_now: stop.now,

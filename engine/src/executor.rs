@@ -131,11 +131,11 @@ impl Work {
     }
 
     async fn connect(&self, target: &HostTarget) -> Result<Connection, Trouble> {
-        let wanted = match &target.reach {
+        let reach = match &target.reach {
             Reach::Local => return Ok(cm_transport::local::connect()),
-            Reach::Ssh(wanted) => wanted,
+            Reach::Ssh(reach) => reach,
         };
-        let endpoint = self.shared.resolver.resolve(wanted).await.map_err(|error| {
+        let endpoint = reach.endpoint().await.map_err(|error| {
             Trouble { causes: chain(&error), details: Vec::new(), hints: target.place_hint() }
         })?;
         self.shared.connector.connect(&endpoint).await.map_err(|error| {

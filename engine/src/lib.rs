@@ -19,4 +19,4 @@ pub use catalog::{ContentSource, HostCatalog, OtherFacts, PlanFailure, Planner, 
 pub use dispatcher::{Run, RunOptions, Stop, run};
 pub use event::{HostEnd, HostReport, RunEvent, Trouble};
 pub use session::AgentError;
-pub use target::{HostTarget, Reach};
+pub use target::{HostTarget, Reach, SshReach};

@@ -49,3 +49,35 @@ pub fn changed_word(mode: Mode) -> &'static str {
         Mode::Verify => "drifted",
     }
 }
+
+pub use changes::printable;
+pub use plain::print;
+
+/// A table without borders, for a person.
+pub fn table(headers: &[&str]) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::NOTHING).set_header(headers.iter().copied());
+    table
+}
+
+/// Prints a table without the blanks at the ends of its lines.
+pub fn print_table(table: &comfy_table::Table) {
+    let lines: String = table.to_string().lines().map(|line| format!("{}\n", line.trim_end())).collect();
+    print(&lines);
+}
+
+/// The word by which a value of a small enum goes in JSON.
+pub fn json_word(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// Counts as `3 ok, 1 failed`, without those that are zero.
+pub fn counts(value: &impl serde::Serialize) -> String {
+    let Ok(serde_json::Value::Object(counts)) = serde_json::to_value(value) else { return String::new() };
+    let parts: Vec<String> = counts
+        .iter()
+        .filter(|(_, count)| count.as_u64().unwrap_or(0) > 0)
+        .map(|(word, count)| format!("{count} {word}"))
+        .collect();
+    if parts.is_empty() { "none".into() } else { parts.join(", ") }
+}

@@ -1,0 +1,79 @@
+//! The commands, one file each: arguments, what they do, and a line here.
+
+mod apply;
+mod completions;
+mod facts;
+mod graph;
+mod history;
+mod init;
+mod lab;
+mod lint;
+mod node;
+mod run;
+mod secrets;
+mod show;
+mod vars;
+
+use clap::Subcommand;
+
+use crate::{exit::Exit, failure::Failure, options::Options};
+
+/// What `cm` can do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Write a small working repository.
+    Init(init::Arguments),
+    /// Check the whole repository; needs no host.
+    Lint(lint::Arguments),
+    /// Show what apply would do: exactly that.
+    Plan(apply::Arguments),
+    /// Make it so.
+    Apply(apply::Arguments),
+    /// Has anything drifted? Looks and checks, changes nothing.
+    Verify(apply::Arguments),
+    /// Run one command now.
+    Run(run::Arguments),
+    /// Show what hosts say about themselves.
+    Facts(facts::Arguments),
+    /// Draw the graph of a role, each edge with its reason.
+    Graph(graph::Arguments),
+    /// Show the variables of a host and where each comes from.
+    Vars(vars::Arguments),
+    /// List what was run.
+    History(history::Arguments),
+    /// Show one run.
+    Show(show::Arguments),
+    /// Hosts as the state database knows them, and their host keys.
+    Node(node::Arguments),
+    /// Keep secrets encrypted in the repository.
+    Secrets(secrets::Arguments),
+    /// Throw-away real hosts on this machine.
+    Lab(lab::Arguments),
+    /// Print completions for a shell.
+    Completions(completions::Arguments),
+    /// Write the manual pages.
+    #[command(name = "man")]
+    ManualPages(completions::ManualArguments),
+}
+
+/// Runs the command.
+pub fn run(options: &Options) -> Result<Exit, Failure> {
+    match &options.command {
+        Command::Init(arguments) => init::run(options, arguments),
+        Command::Lint(arguments) => lint::run(options, arguments),
+        Command::Plan(arguments) => apply::run(options, arguments, cm_wire::Mode::Plan),
+        Command::Apply(arguments) => apply::run(options, arguments, cm_wire::Mode::Apply),
+        Command::Verify(arguments) => apply::run(options, arguments, cm_wire::Mode::Verify),
+        Command::Run(arguments) => run::run(options, arguments),
+        Command::Facts(arguments) => facts::run(options, arguments),
+        Command::Graph(arguments) => graph::run(options, arguments),
+        Command::Vars(arguments) => vars::run(options, arguments),
+        Command::History(arguments) => history::run(options, arguments),
+        Command::Show(arguments) => show::run(options, arguments),
+        Command::Node(arguments) => node::run(options, arguments),
+        Command::Secrets(arguments) => secrets::run(options, arguments),
+        Command::Lab(arguments) => lab::run(options, arguments),
+        Command::Completions(arguments) => completions::run(arguments),
+        Command::ManualPages(arguments) => completions::manual_pages(arguments),
+    }
+}

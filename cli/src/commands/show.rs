@@ -1,0 +1,97 @@
+//! `cm show RUN`: one run with every host's results.
+
+use clap::Args;
+use cm_state::{HostResult, Store, TaskFilter, TaskOutcome};
+use cm_wire::Change;
+use owo_colors::OwoColorize;
+
+use crate::{exit::Exit, failure::Failure, fleet, options::Options, report};
+
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// The run's id or the beginning or end of it; `last` is the newest.
+    run: String,
+    /// Only this host.
+    #[arg(long)]
+    host: Option<String>,
+    /// Tasks that were as wanted, too.
+    #[arg(long)]
+    all: bool,
+}
+
+pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
+    let store = fleet::open_state(options)?;
+    let summary = store.find_run(&arguments.run).map_err(fleet::state_failure)?;
+    let filter = if arguments.all || options.verbose { TaskFilter::All } else { TaskFilter::NotOk };
+    let hosts = match &arguments.host {
+        Some(host) => {
+            let found = store.run_host(&summary.id, host).map_err(fleet::state_failure)?;
+            vec![found.ok_or_else(|| Failure::new(format!("run {} has no host `{host}`", summary.id)))?]
+        }
+        None => store.run_results(&summary.id, filter).map_err(fleet::state_failure)?,
+    };
+    if options.json {
+        let mut value = serde_json::json!(summary);
+        value["host_results"] = serde_json::json!(hosts);
+        report::print(&format!("{value}\n"));
+        return Ok(Exit::Ok);
+    }
+    let mut text = format!(
+        "run {}: {} of {} on {}, {}\n  started {} by {}: {}\n  hosts: {}   tasks: {}\n",
+        summary.id.to_string().bold(),
+        report::json_word(&summary.mode),
+        if summary.roles.is_empty() { "each host's own roles".into() } else { summary.roles.join(", ") },
+        summary.target,
+        report::json_word(&summary.state),
+        summary.started,
+        summary.user,
+        summary.command_line,
+        report::counts(&summary.hosts),
+        report::counts(&summary.tasks),
+    );
+    for host in &hosts {
+        host_text(host, &mut text);
+    }
+    report::print(&text);
+    Ok(Exit::Ok)
+}
+
+fn host_text(host: &HostResult, text: &mut String) {
+    let seconds = host.duration_us as f64 / 1e6;
+    text.push_str(&format!("{}: {} ({seconds:.2} s)\n", host.host.bold(), report::json_word(&host.state)));
+    if let Some(error) = &host.error {
+        text.push_str(&format!("    {}\n", report::printable(error)));
+    }
+    for task in &host.tasks {
+        let word = report::json_word(&task.outcome);
+        let word = match task.outcome {
+            TaskOutcome::Ok => word.green().to_string(),
+            TaskOutcome::Changed | TaskOutcome::Unknown => word.yellow().to_string(),
+            _ => word.red().to_string(),
+        };
+        let milliseconds = task.duration_us as f64 / 1e3;
+        text.push_str(&format!("  {word} {} ({milliseconds:.1} ms)\n", report::printable(&task.id)));
+        let changes: Vec<Change> = task
+            .changes
+            .iter()
+            .map(|change| Change {
+                attribute: change.attribute.clone(),
+                before: change.before.clone(),
+                after: change.after.clone(),
+                diff: change.diff.clone(),
+            })
+            .collect();
+        for line in report::change_lines(&changes, true) {
+            text.push_str(&format!("      {line}\n"));
+        }
+        for line in task.error.iter().flat_map(|error| error.lines()) {
+            text.push_str(&format!("      {}\n", report::printable(line)));
+        }
+        if let Some(hint) = &task.hint {
+            text.push_str(&format!("      hint: {}\n", report::printable(hint)));
+        }
+        if !task.because.is_empty() {
+            text.push_str(&format!("      because of {}\n", task.because.join(", ")));
+        }
+    }
+}
