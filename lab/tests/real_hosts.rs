@@ -204,7 +204,8 @@ fn is_killed_and_started_again(lab: &Lab) {
     let processes = sh(lab, "web1", "systemd-run --quiet sleep 600; cat /etc/ssh/ssh_host_ed25519_key.pub");
     // A host is killed whatever state it is in. A connection into a cut host keeps the host's network alive
     // for minutes after its last process: its end once waited for that, in vain.
-    let _open = connect(lab, "web1").unwrap();
+    let mut open = connect(lab, "web1").unwrap();
+    assert!(read_some(&mut open).unwrap().starts_with(b"SSH-"));
     lab.freeze("web1").unwrap();
     lab.cut("web1").unwrap();
     let began = Instant::now();
