@@ -1,3 +1,42 @@
-//! See ARCHITECTURE.md.
+//! What a host is asked for: a repository, read and checked as a whole, and for each host its roles rendered, merged and
+//! put in order. Pure: nothing here knows of runs, connections or state, and nothing but the repository's files is read.
+//!
+//! ```no_run
+//! use cm_plan::{FactsBook, LoadOptions, Project, Request};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let facts = cm_wire::Facts::default();
+//! let project = match Project::load(std::path::Path::new("."), &LoadOptions::default()) {
+//!     Ok(project) => project,
+//!     // Render `error.diagnostics` with `error.sources`.
+//!     Err(error) => return Err(format!("{} errors", error.diagnostics.len()).into()),
+//! };
+//! let host = project.inventory().host_id("web1").ok_or("no such host")?;
+//! let plan = project.compile(host, &facts, &FactsBook::default(), &Request::default());
+//! if let Ok(plan) = plan {
+//!     // plan.tasks go over the wire, plan.contents answer what the agent asks for.
+//!     assert_eq!(plan.tasks.len(), plan.origins.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
+mod compile;
+mod content;
+mod facts;
+mod failures;
 pub mod graph;
+mod project;
+mod scope;
+mod secrets;
+mod settings;
+mod variables;
+
+pub use cm_roles::TaskList;
+pub use compile::{HostPlan, Request, TaskOrigin};
+pub use content::ContentSource;
+pub use facts::FactsBook;
+pub use failures::gather_failures;
+pub use project::{LoadError, LoadOptions, Project};
+pub use secrets::{EncryptError, SECRETS_FILE, Secrets, SecretsFileError, decrypt, encrypt, set_secret};
+pub use settings::{SETTINGS_FILE, Settings, SshSettings};
+pub use variables::{ShownValue, ShownVariable};

@@ -1,10 +1,14 @@
 //! A written value with its templates compiled: what a parameter or a variable is before rendering.
 
-use cm_syntax::{Diagnostic, Span};
+use cm_syntax::{Diagnostic, Diagnostics, Node, Span, Yaml};
 use cm_wire::Value as Wire;
 use minijinja::Value;
 
-use crate::template::{Expression, TemplateName, Templates};
+use crate::{
+    param::holds_template,
+    template::{Expression, Scope, TemplateName, Templates, Text, Uses},
+    value::{from_node, node_to_wire},
+};
 
 /// A written value.
 #[derive(Clone, Debug)]
@@ -36,6 +40,43 @@ pub enum Form {
 }
 
 impl Argument {
+    /// Compiles a value of no particular kind, such as a variable's; what is wrong with its templates is told.
+    /// `owner` is the role whose template files it could include, or another name for what it belongs to.
+    pub fn compile(
+        owner: &str,
+        node: &Node,
+        scope: Scope<'_>,
+        templates: &mut Templates,
+        diagnostics: &mut Diagnostics,
+    ) -> (Self, Uses) {
+        let mut uses = Uses::default();
+        let literal = || Form::Literal { wire: node_to_wire(node), value: from_node(node) };
+        if !holds_template(node) {
+            return (Self { span: node.span, form: literal() }, uses);
+        }
+        let mut inner = |node: &Node| {
+            let (argument, used) = Self::compile(owner, node, scope, templates, diagnostics);
+            uses.extend(&used);
+            argument
+        };
+        let form = match &node.value {
+            Yaml::List(items) => Form::List(items.iter().map(inner).collect()),
+            Yaml::Map(entries) => {
+                Form::Map(entries.iter().map(|entry| (entry.key.value.clone(), inner(&entry.value))).collect())
+            }
+            _ => {
+                let (text, used) = templates.add_text(owner, node, scope, diagnostics);
+                uses.extend(&used);
+                match text {
+                    Text::Literal => literal(),
+                    Text::Template(name) => Form::Template(name),
+                    Text::Expression(expression, name) => Form::Expression(expression, name),
+                }
+            }
+        };
+        (Self { span: node.span, form }, uses)
+    }
+
     /// Whether it is the same for every host.
     #[must_use]
     pub fn is_literal(&self) -> bool {

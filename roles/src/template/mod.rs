@@ -125,7 +125,8 @@ impl Templates {
         self.inline += 1;
         let name = TemplateName(format!("{role}:#{}", self.inline).into());
         let uses = self.add(name.clone(), text, origin, scope, diagnostics);
-        match lone_expression(text) {
+        // White space around an expression is text, such as the newline at the end of a file's content.
+        match lone_expression(text).filter(|_| text == text.trim()) {
             Some(range) if self.contains(&name) => {
                 let origin = Origin::Inline { node, shift: range.start };
                 let compiled = BASE.compile_expression_owned(text[range].to_owned());

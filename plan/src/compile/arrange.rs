@@ -1,0 +1,404 @@
+//! Names the merged tasks, finds what they refer to, orders them and puts them into the form of the wire.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use cm_modules::{Class, Thing};
+use cm_roles::{Reference, ReferenceText, RunAs, Target, TaskList, means};
+use cm_syntax::{Diagnostic, Diagnostics, nearest};
+use cm_wire::{Notice, Notify, Value as Wire};
+
+use super::{
+    HostPlan, Request, TaskOrigin,
+    instances::Instance,
+    merge::{Merged, MergedTasks},
+    render::Draft,
+};
+use crate::{
+    graph::{self, GraphRole, GraphTask},
+    scope::HostScope,
+};
+
+/// What a task refers to, by place in the list of tasks.
+#[derive(Clone, Default)]
+struct Links {
+    needs: BTreeSet<usize>,
+    restarts: BTreeSet<usize>,
+    reloads: BTreeSet<usize>,
+}
+
+/// Makes the plan of one host.
+pub(super) fn arrange(
+    scope: &Arc<HostScope>,
+    instances: &[Instance],
+    merged: MergedTasks<'_>,
+    request: &Request<'_>,
+) -> Result<HostPlan, Diagnostics> {
+    let mut diagnostics = Diagnostics::new();
+    let ids = ids(&merged.tasks);
+    let links = Linker::new(instances, &merged, &ids).links(&mut diagnostics);
+    let runs_as = run_as(scope, &merged.tasks, request, &mut diagnostics);
+    if diagnostics.has_errors() {
+        return Err(diagnostics);
+    }
+    let kept = kept(&merged.tasks, &links, request.tags);
+    // Where each task goes, now that some are left out.
+    let mut place = vec![None; merged.tasks.len()];
+    for (new, old) in kept.iter().enumerate() {
+        place[*old] = Some(new);
+    }
+    let moved = |links: &BTreeSet<usize>| -> Vec<usize> { links.iter().filter_map(|old| place[*old]).collect() };
+    let graph_tasks: Vec<GraphTask> = kept
+        .iter()
+        .map(|&old| {
+            let task = &merged.tasks[old];
+            GraphTask {
+                id: ids[old].clone(),
+                role: task.first().instance,
+                touches: task.rendered.touches.clone(),
+                needs: moved(&links[old].needs),
+                restarts: moved(&links[old].restarts),
+                reloads: moved(&links[old].reloads),
+                parallel: task.rendered.params.get("parallel") == Some(&Wire::Bool(true)),
+            }
+        })
+        .collect();
+    let roles: Vec<GraphRole> = instances
+        .iter()
+        .map(|instance| GraphRole { name: instance.role.name.to_string(), needs: instance.needs.clone() })
+        .collect();
+    let graph = graph::build(&graph_tasks, &roles).map_err(|cycle| {
+        let places = |task: usize| merged.tasks[kept[task]].first().task.span;
+        Diagnostics::from(cycle_diagnostic(&cycle, |task| ids[kept[task]].clone(), places))
+    })?;
+    let mut after: Vec<Vec<u32>> = vec![Vec::new(); kept.len()];
+    for edge in graph.task_edges() {
+        // Numbers of tasks fit: nobody has four thousand million.
+        after[edge.to].push(edge.from as u32);
+    }
+    let edits = edits(&merged.tasks, &kept);
+    let mut contents = HashMap::new();
+    let mut tasks = Vec::with_capacity(kept.len());
+    let mut origins = Vec::with_capacity(kept.len());
+    for (new, &old) in kept.iter().enumerate() {
+        let task = &merged.tasks[old];
+        let first = task.first();
+        contents.extend(task.rendered.contents.iter().cloned());
+        let drafts = || task.drafts.iter().map(|draft| draft.task);
+        let hidden = drafts().any(|task| task.sensitive);
+        let notify = |links: &BTreeSet<usize>, notice| {
+            moved(links).into_iter().map(move |service| Notify { task: service as u32, notice }).collect::<Vec<_>>()
+        };
+        let mut notices = notify(&links[old].restarts, Notice::Restart);
+        let reloads = notify(&links[old].reloads, Notice::Reload);
+        notices.extend(reloads.into_iter().filter(|reload| !links[old].restarts.iter().any(|service| place[*service] == Some(reload.task as usize))));
+        tasks.push(cm_wire::Task {
+            id: ids[old].clone(),
+            module: first.task.module_name.to_string(),
+            role: instances[first.instance].role.name.to_string(),
+            params: task.rendered.params.clone(),
+            after: std::mem::take(&mut after[new]),
+            notify: notices,
+            edits: edits.get(&new).cloned().unwrap_or_default(),
+            sensitive: hidden,
+            timeout: drafts().map(|task| task.timeout).max().unwrap_or(0),
+            retries: drafts().map(|task| task.retries).max().unwrap_or(0),
+            retry_delay: drafts().map(|task| task.retry_delay).max().unwrap_or(0),
+            run_as: runs_as[old].clone(),
+        });
+        origins.push(TaskOrigin {
+            role: instances[first.instance].role.name.clone(),
+            place: first.task.place.clone(),
+            span: first.task.span,
+        });
+    }
+    let checks_from = kept.iter().take_while(|&&old| merged.tasks[old].first().list != TaskList::Verify).count();
+    let mut secrets = scope.secrets.used();
+    secrets.extend(sensitive_params(instances));
+    Ok(HostPlan {
+        host: scope.project.inventory.host(scope.host).name().to_owned(),
+        tasks,
+        checks_from,
+        contents,
+        secrets,
+        origins,
+        graph: Arc::new(graph),
+        roles: instances.iter().map(|instance| instance.role.name.to_string()).collect(),
+    })
+}
+
+/// The id of each task, unique on the host: what `id:` says or `module:subject`, with `#2`, `#3` where it repeats.
+fn ids(tasks: &[Merged<'_>]) -> Vec<String> {
+    let mut counts: HashMap<&str, usize> = HashMap::with_capacity(tasks.len());
+    tasks
+        .iter()
+        .map(|task| {
+            let rendered = &task.first().rendered;
+            let name = rendered.id.as_deref().unwrap_or(&rendered.name);
+            let count = counts.entry(name).or_default();
+            *count += 1;
+            if *count == 1 { name.to_owned() } else { format!("{name}#{count}") }
+        })
+        .collect()
+}
+
+struct Linker<'p, 'a> {
+    instances: &'p [Instance],
+    merged: &'p MergedTasks<'a>,
+    ids: &'p [String],
+    /// Tasks by what they were written as: instance, list and place in it.
+    written: HashMap<(usize, TaskListKey, usize), Vec<(usize, usize)>>,
+}
+
+type TaskListKey = u8;
+
+fn list_key(list: TaskList) -> TaskListKey {
+    match list {
+        TaskList::Tasks => 0,
+        TaskList::Verify => 1,
+        TaskList::Cleanup => 2,
+    }
+}
+
+impl<'p, 'a> Linker<'p, 'a> {
+    fn new(instances: &'p [Instance], merged: &'p MergedTasks<'a>, ids: &'p [String]) -> Self {
+        let mut written: HashMap<_, Vec<(usize, usize)>> = HashMap::new();
+        for (index, task) in merged.tasks.iter().enumerate() {
+            for draft in &task.drafts {
+                let key = (draft.instance, list_key(draft.list), draft.index);
+                written.entry(key).or_default().push((draft.subject, index));
+            }
+        }
+        Self { instances, merged, ids, written }
+    }
+
+    fn links(&self, diagnostics: &mut Diagnostics) -> Vec<Links> {
+        let mut links = vec![Links::default(); self.merged.tasks.len()];
+        for (index, task) in self.merged.tasks.iter().enumerate() {
+            for draft in &task.drafts {
+                let mut said = draft.references.iter();
+                let link = &mut links[index];
+                let lists = [
+                    (&draft.task.needs, &mut link.needs, false),
+                    (&draft.task.restarts, &mut link.restarts, true),
+                    (&draft.task.reloads, &mut link.reloads, true),
+                ];
+                for (references, found, service) in lists {
+                    for reference in references {
+                        let said = said.next().and_then(Option::as_deref);
+                        match self.find(draft, reference, said, service) {
+                            Ok(targets) => found.extend(targets.into_iter().filter(|target| *target != index)),
+                            Err(problem) => diagnostics.push(*problem),
+                        }
+                    }
+                }
+            }
+        }
+        links
+    }
+
+    /// The instances a task of one may refer to: its own, and those it needs, however far.
+    fn reach(&self, instance: usize) -> Vec<usize> {
+        let mut reach = vec![instance];
+        let mut next = 0;
+        while next < reach.len() {
+            for &needed in &self.instances[reach[next]].needs {
+                if !reach.contains(&needed) {
+                    reach.push(needed);
+                }
+            }
+            next += 1;
+        }
+        reach
+    }
+
+    fn find(
+        &self,
+        draft: &Draft<'_>,
+        reference: &Reference,
+        said: Option<&str>,
+        service: bool,
+    ) -> Result<Vec<usize>, Box<Diagnostic>> {
+        if !reference.targets.is_empty() {
+            return Ok(reference.targets.iter().flat_map(|target| self.of_target(draft, target)).collect());
+        }
+        let text = match (&reference.text, said) {
+            (_, Some(said)) => said,
+            (ReferenceText::Literal(text), None) => text,
+            (ReferenceText::Template(_), None) => return Ok(Vec::new()),
+        };
+        let reach = self.reach(draft.instance);
+        let candidates: Vec<usize> = (0..self.merged.tasks.len())
+            .filter(|&index| {
+                let drafts = &self.merged.tasks[index].drafts;
+                drafts.iter().any(|other| {
+                    reach.contains(&other.instance) && other.list != TaskList::Verify && (!service || other.task.is_service())
+                })
+            })
+            .collect();
+        let named = |index: usize| {
+            let rendered = &self.merged.tasks[index].rendered;
+            means(text, &self.ids[index], service) || means(text, &rendered.name, service)
+        };
+        let found: Vec<usize> = candidates.iter().copied().filter(|&index| named(index)).collect();
+        let module = if service { cm_roles::SERVICE } else { text.split_once(':').map_or(text, |(module, _)| module) };
+        // A task that `when` left out has nothing to wait for or to tell.
+        let dropped = self.merged.dropped.iter().any(|(instance, name)| reach.contains(instance) && **name == *module);
+        if !found.is_empty() || dropped {
+            return Ok(found);
+        }
+        let names: Vec<&str> = candidates.iter().map(|&index| self.ids[index].as_str()).collect();
+        let what = if service { "service" } else { "task" };
+        Err(Box::new(
+            Diagnostic::error(format!("unknown {what} `{text}`"))
+                .at(reference.span, "this is what it renders to, and there is no such task in reach")
+                .did_you_mean(nearest(text, names.iter().copied())),
+        ))
+    }
+
+    /// Tasks that were made of one that was written, as far as they are there.
+    fn of_target(&self, draft: &Draft<'_>, target: &Target) -> Vec<usize> {
+        let own = *self.instances[draft.instance].role.name == *target.role;
+        let instances: Vec<usize> = if own {
+            vec![draft.instance]
+        } else {
+            let reach = self.reach(draft.instance);
+            reach.into_iter().filter(|&instance| *self.instances[instance].role.name == *target.role).collect()
+        };
+        let list = if own && draft.list == TaskList::Cleanup { TaskList::Cleanup } else { TaskList::Tasks };
+        let mut found = Vec::new();
+        for instance in instances {
+            let Some(written) = self.written.get(&(instance, list_key(list), target.task)) else { continue };
+            let wanted = written.iter().filter(|(subject, _)| target.subject.is_none_or(|wanted| wanted == *subject));
+            found.extend(wanted.map(|(_, index)| *index));
+        }
+        found
+    }
+}
+
+/// Whose rights the commands of each task run with.
+fn run_as(
+    scope: &HostScope,
+    tasks: &[Merged<'_>],
+    request: &Request<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Option<String>> {
+    let project = &scope.project;
+    tasks
+        .iter()
+        .map(|task| {
+            let said = task.first().task.run_as.as_ref()?;
+            let runs_commands = matches!(task.rendered.touches.class, Class::Opaque | Class::Check);
+            if !runs_commands && said.value != RunAs::Agent {
+                diagnostics.push(
+                    Diagnostic::error(format!("`become` of `{}` means nothing", task.rendered.name))
+                        .at(said.span, "this task runs no command of yours")
+                        .hint("`owner` and `group` say whose a file is; `become` is for commands"),
+                );
+                return None;
+            }
+            match &said.value {
+                RunAs::Agent => None,
+                RunAs::User(name) => Some(name.clone()),
+                RunAs::Login => {
+                    let settings = project.inventory.settings(scope.host);
+                    if !settings.become_root.is_some_and(|flag| flag.value) {
+                        return None;
+                    }
+                    let user = settings.ssh.user.map(|user| user.value);
+                    let user = user.or_else(|| project.settings.ssh.user.as_ref().map(|user| user.value.clone()));
+                    let user = user.or_else(|| request.login.map(str::to_owned));
+                    if user.is_none() {
+                        diagnostics.push(
+                            Diagnostic::error("`become: false` wants to know who logs in")
+                                .at(said.span, "")
+                                .hint("write the user's name: `become: NAME`"),
+                        );
+                    }
+                    user
+                }
+            }
+        })
+        .collect()
+}
+
+/// The tasks that stay where only some tags are wanted: those that have one, what they say they need, and the services
+/// they restart or reload.
+fn kept(tasks: &[Merged<'_>], links: &[Links], tags: &[String]) -> Vec<usize> {
+    if tags.is_empty() {
+        return (0..tasks.len()).collect();
+    }
+    let tagged = |task: &Merged<'_>| task.drafts.iter().any(|draft| draft.task.tags.iter().any(|tag| tags.contains(tag)));
+    let mut stack: Vec<usize> = (0..tasks.len()).filter(|&index| tagged(&tasks[index])).collect();
+    let mut kept = BTreeSet::new();
+    while let Some(index) = stack.pop() {
+        if kept.insert(index) {
+            stack.extend(links[index].needs.iter().chain(&links[index].restarts).chain(&links[index].reloads));
+        }
+    }
+    kept.into_iter().collect()
+}
+
+/// For each task that makes a file, the edits of that file in the order written; all by their new places.
+fn edits(tasks: &[Merged<'_>], kept: &[usize]) -> BTreeMap<usize, Vec<u32>> {
+    let mut makers: HashMap<&Thing, usize> = HashMap::new();
+    let paths = |old: usize| tasks[old].rendered.touches.makes.iter().filter(|thing| matches!(thing, Thing::Path(_)));
+    for (new, &old) in kept.iter().enumerate() {
+        if !tasks[old].rendered.touches.part {
+            makers.extend(paths(old).map(|thing| (thing, new)));
+        }
+    }
+    let mut edits: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    for (new, &old) in kept.iter().enumerate() {
+        if tasks[old].rendered.touches.part {
+            for maker in paths(old).filter_map(|thing| makers.get(thing)) {
+                edits.entry(*maker).or_default().push(new as u32);
+            }
+        }
+    }
+    edits
+}
+
+/// Values of parameters that roles call sensitive.
+fn sensitive_params(instances: &[Instance]) -> Vec<cm_wire::Secret> {
+    let mut found = Vec::new();
+    for instance in instances {
+        for param in instance.role.params.iter().filter(|param| param.sensitive) {
+            if let Some(value) = instance.scope.variable(&param.name.value)
+                && let Ok(value) = cm_roles::value::to_wire(&value)
+            {
+                texts(&value, &mut found);
+            }
+        }
+    }
+    found
+}
+
+/// Every text in a value.
+fn texts(value: &Wire, found: &mut Vec<cm_wire::Secret>) {
+    match value {
+        Wire::Text(text) => found.push(cm_wire::Secret::new(text.clone())),
+        Wire::List(items) => items.iter().for_each(|item| texts(item, found)),
+        Wire::Map(entries) => entries.values().for_each(|item| texts(item, found)),
+        _ => {}
+    }
+}
+
+/// A circle of tasks with the reason of each step.
+fn cycle_diagnostic(
+    cycle: &graph::CycleError,
+    id: impl Fn(usize) -> String,
+    place: impl Fn(usize) -> cm_syntax::Span,
+) -> Diagnostic {
+    let mut names: Vec<String> = cycle.steps.iter().map(|step| id(step.from)).collect();
+    names.extend(cycle.steps.first().map(|step| id(step.from)));
+    let mut diagnostic = Diagnostic::error(format!("{cycle}: {}", names.join(" -> ")));
+    for (index, step) in cycle.steps.iter().enumerate() {
+        let text = format!("`{}` before `{}`: {}", id(step.from), id(step.to), step.reason);
+        let span = place(step.from);
+        diagnostic = if index == 0 { diagnostic.at(span, text) } else { diagnostic.also(span, text) };
+    }
+    diagnostic
+}

@@ -1,0 +1,197 @@
+//! One resource, one truth: the same thing wanted twice is one task; two things wanted of one resource are an error
+//! that shows both places.
+
+use std::{collections::HashMap, sync::Arc};
+
+use cm_modules::Thing;
+use cm_roles::{RunAs, Task, TaskList};
+use cm_syntax::{Diagnostic, Diagnostics, Span};
+use cm_wire::{Redactor, Value as Wire};
+
+use super::render::{Draft, Drafts, Rendered, param_error};
+use crate::scope::HostScope;
+
+/// A task of one host, and all that was written for it.
+pub(super) struct Merged<'a> {
+    pub rendered: Arc<Rendered>,
+    /// The first of them names and places it.
+    pub drafts: Vec<Draft<'a>>,
+}
+
+pub(super) struct MergedTasks<'a> {
+    pub tasks: Vec<Merged<'a>>,
+    pub dropped: Vec<(usize, Arc<str>)>,
+}
+
+impl<'a> Merged<'a> {
+    pub fn first(&self) -> &Draft<'a> {
+        // Made with one, and only ever added to.
+        &self.drafts[0]
+    }
+}
+
+/// Merges the drafts of one host.
+pub(super) fn merge<'a>(scope: &Arc<HostScope>, drafts: Drafts<'a>) -> Result<MergedTasks<'a>, Diagnostics> {
+    let mut tasks: Vec<Merged<'a>> = Vec::with_capacity(drafts.tasks.len());
+    let mut made: HashMap<Thing, usize> = HashMap::with_capacity(drafts.tasks.len());
+    let mut diagnostics = Diagnostics::new();
+    for draft in drafts.tasks {
+        let touches = &draft.rendered.touches;
+        if touches.part || draft.list == TaskList::Verify {
+            tasks.push(Merged { rendered: draft.rendered.clone(), drafts: vec![draft] });
+            continue;
+        }
+        let other = touches.makes.iter().enumerate().find_map(|(place, thing)| {
+            let found = *made.get(thing)?;
+            clash(thing, place, &tasks[found].rendered).then_some((found, thing.clone()))
+        });
+        match other {
+            None => {
+                for thing in &touches.makes {
+                    made.entry(thing.clone()).or_insert(tasks.len());
+                }
+                tasks.push(Merged { rendered: draft.rendered.clone(), drafts: vec![draft] });
+            }
+            Some((found, thing)) => match join(&tasks[found], &draft, &thing) {
+                Ok(rendered) => {
+                    tasks[found].rendered = rendered;
+                    tasks[found].drafts.push(draft);
+                }
+                Err(problem) => diagnostics.push(*problem),
+            },
+        }
+    }
+    edits_of_what_goes(&tasks, &mut diagnostics);
+    if diagnostics.has_errors() {
+        let redactor = Redactor::new(&scope.secrets.used());
+        return Err(diagnostics.into_iter().map(|diagnostic| redact(diagnostic, &redactor)).collect());
+    }
+    Ok(MergedTasks { tasks, dropped: drafts.dropped })
+}
+
+/// Whether making one thing twice is a matter of truth: what a task is about, and every path, has one maker;
+/// what comes along (a group with a user) may have a task of its own too.
+fn clash(thing: &Thing, place: usize, other: &Rendered) -> bool {
+    let primary = place == 0 && other.touches.makes.first() == Some(thing);
+    primary || matches!(thing, Thing::Path(_) | Thing::Unit(_))
+}
+
+/// Joins two tasks that want the same thing, or says how they contradict each other.
+fn join(known: &Merged<'_>, draft: &Draft<'_>, thing: &Thing) -> Result<Arc<Rendered>, Box<Diagnostic>> {
+    let first = known.first();
+    let (left, right) = (&known.rendered, &draft.rendered);
+    let title = format!("two tasks want different things of {}", describe(thing));
+    if first.task.module_name != draft.task.module_name || left.touches.makes != right.touches.makes {
+        return Err(Box::new(
+            Diagnostic::error(title)
+                .at(draft.task.span, format!("`{}` here", right.name))
+                .also(first.task.span, format!("`{}` here", left.name))
+                .hint("one resource has one task; `when` tells hosts apart"),
+        ));
+    }
+    if left.touches.removes != right.touches.removes {
+        let word = |removes: bool| if removes { "to be absent here" } else { "to be there here" };
+        return Err(Box::new(
+            Diagnostic::error(title)
+                .at(draft.task.span, word(right.touches.removes))
+                .also(first.task.span, word(left.touches.removes)),
+        ));
+    }
+    let mut joined = (**left).clone();
+    for (name, value) in &right.params {
+        match left.params.get(name) {
+            Some(other) if other == value => {}
+            Some(other) => {
+                let hidden = first.task.sensitive || draft.task.sensitive;
+                let owner = known.drafts.iter().find(|draft| draft.rendered.params.contains_key(name)).unwrap_or(first);
+                return Err(Box::new(
+                    Diagnostic::error(title)
+                        .at(param_span(draft.task, name), format!("`{name}` is {} here", shown(value, hidden)))
+                        .also(param_span(owner.task, name), format!("`{name}` is {} here", shown(other, hidden))),
+                ));
+            }
+            None => drop(joined.params.insert(name.clone(), value.clone())),
+        }
+    }
+    if run_as(first.task) != run_as(draft.task) {
+        return Err(Box::new(
+            Diagnostic::error(title)
+                .at(draft.task.span, "with one `become` here")
+                .also(first.task.span, "with another here"),
+        ));
+    }
+    if joined.params.len() == left.params.len() {
+        return Ok(left.clone());
+    }
+    match (draft.task.module.compile)(&joined.params) {
+        Ok(resource) => {
+            joined.touches = resource.touches();
+            joined.contents.extend(right.contents.iter().cloned());
+            Ok(Arc::new(joined))
+        }
+        Err(error) => {
+            let problem = param_error(draft.task, draft.task.span, &error);
+            Err(Box::new(problem.also(first.task.span, "together with what is wanted here")))
+        }
+    }
+}
+
+fn run_as(task: &Task) -> Option<&RunAs> {
+    task.run_as.as_ref().map(|run_as| &run_as.value).filter(|run_as| **run_as != RunAs::Agent)
+}
+
+fn param_span(task: &Task, name: &str) -> Span {
+    task.params.iter().find(|param| param.schema.name == name).map_or(task.span, |param| param.value.span)
+}
+
+/// A file that is to be absent cannot be edited.
+fn edits_of_what_goes(tasks: &[Merged<'_>], diagnostics: &mut Diagnostics) {
+    let mut going: HashMap<&Thing, &Merged<'_>> = HashMap::new();
+    for task in tasks.iter().filter(|task| task.rendered.touches.removes && !task.rendered.touches.part) {
+        going.extend(task.rendered.touches.makes.iter().map(|thing| (thing, task)));
+    }
+    for task in tasks.iter().filter(|task| task.rendered.touches.part && !going.is_empty()) {
+        let removed = task.rendered.touches.makes.iter().find_map(|thing| Some((thing, going.get(thing)?)));
+        if let Some((thing, other)) = removed {
+            diagnostics.push(
+                Diagnostic::error(format!("two tasks want different things of {}", describe(thing)))
+                    .at(task.first().task.span, "edited here")
+                    .also(other.first().task.span, "to be absent here"),
+            );
+        }
+    }
+}
+
+/// A thing as a person calls it.
+pub(super) fn describe(thing: &Thing) -> String {
+    match thing {
+        Thing::Path(path) | Thing::Mount(path) => path.display().to_string(),
+        Thing::User(name) => format!("user `{name}`"),
+        Thing::Group(name) => format!("group `{name}`"),
+        Thing::Package(name) => format!("package `{name}`"),
+        Thing::Repository(name) => format!("repository `{name}`"),
+        Thing::Unit(name) => format!("unit `{name}`"),
+        Thing::Service(name) => format!("service `{name}`"),
+        Thing::Other(name) => format!("`{name}`"),
+    }
+}
+
+fn shown(value: &Wire, hidden: bool) -> String {
+    match value {
+        _ if hidden => "one thing".into(),
+        Wire::Text(text) if text.chars().count() <= 60 && !text.contains('\n') => format!("{text:?}"),
+        Wire::Bool(flag) => flag.to_string(),
+        Wire::Int(number) => number.to_string(),
+        Wire::Float(number) => number.to_string(),
+        Wire::Content(content) => format!("a content of {} bytes ({})", content.size, content.digest.short()),
+        other => other.kind().to_owned(),
+    }
+}
+
+fn redact(mut diagnostic: Diagnostic, redactor: &Redactor) -> Diagnostic {
+    diagnostic.message = redactor.apply(&diagnostic.message).into_owned();
+    for label in diagnostic.primary.iter_mut().chain(&mut diagnostic.others) {
+        label.text = redactor.apply(&label.text).into_owned();
+    }
+    diagnostic
+}

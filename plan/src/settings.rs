@@ -1,0 +1,216 @@
+//! `cm.toml`: the settings of a repository. All are optional.
+//!
+//! ```toml
+//! forks = 100                  # hosts at work at once
+//! state = ".cm/state.redb"     # relative to the repository
+//! strict = false               # warnings are errors
+//! agents = "agents"            # folder of agents for other architectures: agents/<arch>/cm-agent
+//! lock_wait = "5m"             # how long a run waits for another one on a node
+//! timeout = "30m"              # how long one attempt of a task may take where neither it nor its module says
+//!
+//! [ssh]                        # for hosts of which the inventory does not say it
+//! user = "admin"
+//! port = 22
+//! key = "~/.ssh/id_ed25519"
+//! host_keys = "strict"         # or "accept-new"
+//! connect_timeout = "10s"
+//!
+//! [secrets]
+//! identity = "~/.config/cm/age.txt"
+//! recipients = ["age1…"]
+//! ```
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use cm_modules::parse_duration;
+use cm_syntax::{Diagnostic, Diagnostics, Entry, FileId, MapReader, Node, Sources, Span, Spanned, Yaml};
+use toml::de::{DeTable, DeValue};
+
+/// The file that holds the settings.
+pub const SETTINGS_FILE: &str = "cm.toml";
+
+/// The settings of a repository.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Hosts at work at once; none: the program's own choice.
+    pub forks: Option<Spanned<u32>>,
+    /// The state file, relative to the repository.
+    pub state: Option<Spanned<PathBuf>>,
+    /// Whether warnings are errors.
+    pub strict: bool,
+    /// The folder of agents for other architectures, relative to the repository.
+    pub agents: Option<Spanned<PathBuf>>,
+    /// How long a run waits for another one on a node.
+    pub lock_wait: Option<Spanned<Duration>>,
+    /// How long one attempt of a task may take where nothing else says it.
+    pub timeout: Option<Spanned<Duration>>,
+    /// What the inventory leaves open about SSH.
+    pub ssh: SshSettings,
+    /// The file of the key that decrypts secrets.
+    pub identity: Option<Spanned<PathBuf>>,
+    /// Who new secrets are encrypted for, beside those of `secrets.yaml`.
+    pub recipients: Vec<Spanned<String>>,
+}
+
+/// `[ssh]`.
+#[derive(Clone, Debug, Default)]
+pub struct SshSettings {
+    /// Who to log in as.
+    pub user: Option<Spanned<String>>,
+    /// The port.
+    pub port: Option<Spanned<u16>>,
+    /// The private key; a leading `~` is the home folder.
+    pub key: Option<Spanned<String>>,
+    /// Whether keys of unknown hosts are taken and remembered.
+    pub accept_new: Option<Spanned<bool>>,
+    /// How long one attempt to connect may take.
+    pub connect_timeout: Option<Spanned<Duration>>,
+}
+
+impl Settings {
+    /// Reads the settings of the repository at `root`; the defaults where it has no such file.
+    pub fn load(root: &Path, sources: &Sources, diagnostics: &mut Diagnostics) -> Self {
+        if !root.join(SETTINGS_FILE).exists() {
+            return Self::default();
+        }
+        match sources.read(root, Path::new(SETTINGS_FILE)) {
+            Ok(file) => Self::read(file, sources, diagnostics),
+            Err(diagnostic) => {
+                diagnostics.push(diagnostic);
+                Self::default()
+            }
+        }
+    }
+
+    /// Reads a file that is among the sources.
+    fn read(file: FileId, sources: &Sources, diagnostics: &mut Diagnostics) -> Self {
+        let text = sources.text(file);
+        let (table, errors) = DeTable::parse_recoverable(&text);
+        for error in errors {
+            let range = error.span().unwrap_or(0..0);
+            let place = span(file, range);
+            diagnostics.push(Diagnostic::error("this is not TOML").at(place, error.message().to_owned()));
+        }
+        let node = table_node(file, table.span(), table.get_ref());
+        let mut reader = MapReader::new(&node, format!("`{SETTINGS_FILE}`"), diagnostics);
+        // Within their types: bounded by the reader.
+        let forks = reader.int_between("forks", 1, 10_000).map(|forks| forks.map(|forks| forks as u32));
+        let state = reader.text("state").map(|path| path.map(PathBuf::from));
+        let strict = reader.bool("strict").is_some_and(|strict| strict.value);
+        let agents = reader.text("agents").map(|path| path.map(PathBuf::from));
+        let lock_wait = duration(&mut reader, "lock_wait");
+        let timeout = duration(&mut reader, "timeout");
+        let (ssh, secrets) = (reader.node("ssh"), reader.node("secrets"));
+        reader.finish();
+        let empty = Node::new(node.span, Yaml::Map(Vec::new()));
+        let mut reader = MapReader::new(ssh.unwrap_or(&empty), "`[ssh]`", diagnostics);
+        let ssh = SshSettings {
+            user: reader.text("user").map(|user| user.map(str::to_owned)),
+            port: reader.int_between("port", 1, 65_535).map(|port| port.map(|port| port as u16)),
+            key: reader.text("key").map(|key| key.map(str::to_owned)),
+            accept_new: host_keys(&mut reader),
+            connect_timeout: duration(&mut reader, "connect_timeout"),
+        };
+        reader.finish();
+        let mut reader = MapReader::new(secrets.unwrap_or(&empty), "`[secrets]`", diagnostics);
+        let identity = reader.text("identity").map(|path| path.map(PathBuf::from));
+        let recipients = reader.texts("recipients").unwrap_or_default();
+        let recipients = recipients.into_iter().map(|text| text.map(str::to_owned)).collect();
+        reader.finish();
+        Self { forks, state, strict, agents, lock_wait, timeout, ssh, identity, recipients }
+    }
+}
+
+fn host_keys(reader: &mut MapReader<'_, '_>) -> Option<Spanned<bool>> {
+    let word = reader.text("host_keys")?;
+    match word.value {
+        "strict" => Some(word.map(|_| false)),
+        "accept-new" => Some(word.map(|_| true)),
+        _ => {
+            let message = "`host_keys` of `[ssh]` wants strict or accept-new";
+            reader.diagnostics().push(Diagnostic::error(message).at(word.span, ""));
+            None
+        }
+    }
+}
+
+fn duration<'a>(reader: &mut MapReader<'a, '_>, key: &'a str) -> Option<Spanned<Duration>> {
+    let node = reader.node(key)?;
+    let duration = match (&node.value, node.as_int()) {
+        (Yaml::Text(text), _) => parse_duration(text),
+        (_, Some(seconds)) => u64::try_from(seconds).ok().map(Duration::from_secs),
+        _ => None,
+    };
+    match duration {
+        Some(duration) => Some(Spanned::new(duration, node.span)),
+        None => reader.wrong(key, "a duration such as \"10s\" or \"5m\"", node),
+    }
+}
+
+fn span(file: FileId, range: std::ops::Range<usize>) -> Span {
+    // Within u32: sources refuse larger files.
+    Span::new(file, range.start as u32, range.end as u32)
+}
+
+fn table_node(file: FileId, range: std::ops::Range<usize>, table: &DeTable<'_>) -> Node {
+    let entries = table.iter().map(|(key, value)| Entry {
+        key: Spanned::new(key.get_ref().to_string(), span(file, key.span())),
+        value: value_node(file, value.span(), value.get_ref()),
+    });
+    Node::new(span(file, range), Yaml::Map(entries.collect()))
+}
+
+/// TOML as the tree that the strict readers of YAML take.
+fn value_node(file: FileId, range: std::ops::Range<usize>, value: &DeValue<'_>) -> Node {
+    let value = match value {
+        DeValue::String(text) => Yaml::Text(text.to_string()),
+        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Yaml::Int(number),
+            Err(_) => Yaml::Text(number.as_str().to_owned()),
+        },
+        DeValue::Float(number) => match number.as_str().parse() {
+            Ok(number) => Yaml::Float(number),
+            Err(_) => Yaml::Text(number.as_str().to_owned()),
+        },
+        DeValue::Boolean(flag) => Yaml::Bool(*flag),
+        DeValue::Datetime(time) => Yaml::Text(time.to_string()),
+        DeValue::Array(items) => {
+            Yaml::List(items.iter().map(|item| value_node(file, item.span(), item.get_ref())).collect())
+        }
+        DeValue::Table(table) => return table_node(file, range, table),
+    };
+    Node::new(span(file, range), value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_wrong_is_told_with_its_place() {
+        let sources = Sources::new();
+        let text = "fork = 4\nforks = 0\nstate = 3\nlock_wait = \"soon\"\n[ssh]\nusr = \"a\"\nhost_keys = \"no\"\n[secret]\n";
+        let file = sources.add(SETTINGS_FILE, text.into());
+        let mut diagnostics = Diagnostics::new();
+        Settings::read(file, &sources, &mut diagnostics);
+        insta::assert_snapshot!(diagnostics.render(&sources, cm_syntax::Style::plain()));
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let sources = Sources::new();
+        let text = "forks = 7\nlock_wait = \"5m\"\nstrict = true\n[ssh]\nport = 2222\nhost_keys = \"accept-new\"\n[secrets]\nrecipients = [\"age1x\"]\n";
+        let file = sources.add(SETTINGS_FILE, text.into());
+        let mut diagnostics = Diagnostics::new();
+        let settings = Settings::read(file, &sources, &mut diagnostics);
+        assert!(diagnostics.is_empty());
+        assert_eq!(settings.forks.unwrap().value, 7);
+        assert_eq!(settings.lock_wait.unwrap().value, Duration::from_secs(300));
+        assert_eq!((settings.strict, settings.ssh.port.unwrap().value), (true, 2222));
+        assert!(settings.ssh.accept_new.unwrap().value);
+        assert_eq!(settings.recipients[0].value, "age1x");
+    }
+}
