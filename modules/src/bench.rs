@@ -1,6 +1,10 @@
 //! What tests of modules and checks need: a context around a node.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
 
 use cm_wire::{Digest, Mode};
 
@@ -32,4 +36,16 @@ pub fn context(node: &dyn Node, mode: Mode) -> Context<'_> {
         live: &|_, _| {},
         stopping: &|| false,
     }
+}
+
+/// A port that refuses connections as long as what is returned with it lives: bound, but not listened to.
+///
+/// A listener that was dropped would not do: a process that another test starts at the same moment holds it
+/// open until it becomes its program.
+pub fn closed_port() -> (OwnedFd, u16) {
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let address = SocketAddrV4::try_from(getsockname(&socket).unwrap()).unwrap();
+    (socket, address.port())
 }

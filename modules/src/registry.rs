@@ -15,6 +15,8 @@ pub static MODULES: &[Module] = &[
     library::unit::MODULE,
     library::user::MODULE,
     library::group::MODULE,
+    library::authorized_key::MODULE,
+    library::wait::MODULE,
 ];
 
 /// Every check of a role's `verify:` list.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Check, Miss, Probe, Seeing, probe::seconds};
+use super::{Check, Miss, Probe, Seeing, seconds};
 use crate::{
     AbsolutePath, Context, Int, Module, ParamError, Params, Problem, Resource, node::Command, params,
 };

@@ -245,7 +245,10 @@ mod tests {
     use cm_wire::Mode;
 
     use super::*;
-    use crate::{Empty, Overlay, Real, Seen, bench::context};
+    use crate::{
+        Empty, Overlay, Real, Seen,
+        bench::{closed_port, context},
+    };
 
     /// A server that gives these answers, one a connection; what it was asked is given back.
     fn server(answers: Vec<&'static str>) -> (u16, std::thread::JoinHandle<Vec<String>>) {
@@ -318,9 +321,13 @@ mod tests {
         };
         let url = format!("http://127.0.0.1:{port}/");
         assert_eq!(seen(url.clone()), "no answer (what answered does not speak HTTP)");
-        assert_eq!(seen(url.clone()), "no answer (the connection was closed before an answer came)");
+        assert_eq!(seen(url), "no answer (the connection was closed before an answer came)");
         thread.join().unwrap();
-        assert_eq!(seen(url), format!("no answer (127.0.0.1:{port} refuses connections)"));
+        let (_held, port) = closed_port();
+        assert_eq!(
+            seen(format!("http://127.0.0.1:{port}/")),
+            format!("no answer (127.0.0.1:{port} refuses connections)")
+        );
     }
 
     #[test]

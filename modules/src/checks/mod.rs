@@ -15,4 +15,9 @@ pub mod port;
 pub mod process;
 pub mod service;
 
-pub use probe::{Check, Miss, Probe, Seeing, poll};
+pub use address::Address;
+pub use command::CommandProbe;
+pub use file::{FileProbe, FileState};
+pub use http::{HttpProbe, Url};
+pub use port::{PortProbe, PortState};
+pub use probe::{Check, Miss, Probe, Seeing, poll, seconds};

@@ -104,7 +104,10 @@ mod tests {
     use cm_wire::Mode;
 
     use super::*;
-    use crate::{Empty, Overlay, bench::context};
+    use crate::{
+        Empty, Overlay,
+        bench::{closed_port, context},
+    };
 
     #[test]
     fn open_and_closed_are_told_apart() {
@@ -119,7 +122,7 @@ mod tests {
         assert_eq!(look(&port.to_string(), PortState::Open), Ok(()));
         let miss = look(&format!("127.0.0.1:{port}"), PortState::Closed).unwrap_err();
         assert_eq!(miss, Miss::new("state", "closed", "open"));
-        drop(listener);
+        let (_held, port) = closed_port();
         let miss = look(&format!("localhost:{port}"), PortState::Open).unwrap_err();
         assert_eq!(miss.seen, format!("closed (127.0.0.1:{port} refuses connections)"));
         assert_eq!(look(&port.to_string(), PortState::Closed), Ok(()));

@@ -103,7 +103,11 @@ impl Resource for GroupTask {
         self.check_references(group.as_ref(), context)?;
         let members = match &group {
             Some(group) => self.wanted_members(group),
-            None => self.members.clone().filter(|members| !members.is_empty()).map(|members| members.into_iter().collect()),
+            None => self
+                .members
+                .clone()
+                .filter(|members| !members.is_empty())
+                .map(|members| members.into_iter().collect()),
         };
         let gid = self.gid().filter(|&gid| group.as_ref().is_none_or(|group| group.gid != gid));
         context.node.change_group(&GroupChange {
@@ -134,7 +138,11 @@ impl GroupTask {
         }
         if let Some(members) = self.wanted_members(group) {
             let before = show(&group.members.iter().cloned().collect());
-            changes.push(Change::new("members", Some(before).filter(|text| !text.is_empty()), Some(show(&members))));
+            changes.push(Change::new(
+                "members",
+                Some(before).filter(|text| !text.is_empty()),
+                Some(show(&members)),
+            ));
         }
         changes
     }

@@ -10,6 +10,7 @@ mod text_edit;
 mod trial;
 mod walk;
 
+pub mod authorized_key;
 pub mod command;
 pub mod directory;
 pub mod file;
@@ -21,3 +22,4 @@ pub mod service;
 pub mod tree;
 pub mod unit;
 pub mod user;
+pub mod wait;

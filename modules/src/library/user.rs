@@ -13,8 +13,9 @@ use cm_wire::{Change, Value};
 use super::account_name::AccountName;
 use crate::{
     AbsolutePath, Class, Context, Doing, Effect, Int, Kind, Module, Param, ParamError, Params, Problem,
-    Resource, Seen, Thing, Touches, choice,
+    Resource, Seen, Thing, Touches,
     account_files::LoginDefs,
+    choice,
     home::make_home,
     node::{Attributes, User, UserChange},
     params,
@@ -124,11 +125,17 @@ fn compile(params: &Params) -> Result<Box<dyn Resource>, ParamError> {
         AccountName::read(&name.as_str().into()).map_err(|error| ParamError::new("groups", error))?;
     }
     if task.comment.as_ref().is_some_and(|comment| comment.contains([':', '\n', '\0'])) {
-        return Err(ParamError::new("comment", "cannot hold a colon or a newline: passwd(5) has no way to write them"));
+        return Err(ParamError::new(
+            "comment",
+            "cannot hold a colon or a newline: passwd(5) has no way to write them",
+        ));
     }
     for (name, path) in [("home", &task.home), ("shell", &task.shell)] {
         if path.as_ref().is_some_and(|path| path.0.to_string_lossy().contains([':', '\n'])) {
-            return Err(ParamError::new(name, "cannot hold a colon or a newline: passwd(5) has no way to write them"));
+            return Err(ParamError::new(
+                name,
+                "cannot hold a colon or a newline: passwd(5) has no way to write them",
+            ));
         }
     }
     Ok(Box::new(task))
@@ -303,7 +310,11 @@ impl UserTask {
             (None, _) => None,
         };
         let groups = self.groups.as_ref().map(|groups| {
-            groups.iter().filter(|name| Some(*name) != group.as_ref() && **name != self.name.0).cloned().collect()
+            groups
+                .iter()
+                .filter(|name| Some(*name) != group.as_ref() && **name != self.name.0)
+                .cloned()
+                .collect()
         });
         context.node.change_user(&UserChange {
             name: name.clone(),

@@ -4,6 +4,9 @@ use std::{collections::BTreeMap, io, path::PathBuf, time::Instant};
 
 use cm_wire::{Output, Stream};
 
+/// Takes output of a running command as it comes, whole lines where it can be helped.
+pub type Live<'a> = &'a (dyn Fn(Stream, &str) + Sync);
+
 /// A command to run. No shell is involved unless `argv` names one.
 pub struct Command<'a> {
     /// Program and arguments.
@@ -19,7 +22,7 @@ pub struct Command<'a> {
     /// The process group is killed at this time.
     pub deadline: Instant,
     /// Takes output as it comes.
-    pub live: Option<&'a (dyn Fn(Stream, &str) + Sync)>,
+    pub live: Option<Live<'a>>,
     /// It changes something: a plan does not run it. False for queries.
     pub changes: bool,
 }

@@ -11,7 +11,7 @@ mod packages;
 mod units;
 
 pub use accounts::{Accounts, Group, GroupChange, User, UserChange};
-pub use commands::{Command, Commands, Finished};
+pub use commands::{Command, Commands, Finished, Live};
 pub use files::{Attributes, Content, FileKind, Files, Stat, Validate};
 pub use packages::{
     InstalledPackage, PackageAction, PackageRequest, Packages, Predicted, Refusal, Remains, Transacted,

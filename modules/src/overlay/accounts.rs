@@ -233,7 +233,7 @@ impl Overlay<'_> {
         let defaults = String::from_utf8_lossy(&defaults).into_owned();
         let default = |key: &str| {
             let values = defaults.lines().filter_map(|line| line.trim().split_once('='));
-            values.filter(|(name, _)| *name == key).map(|(_, value)| value.to_owned()).last()
+            values.filter(|(name, _)| *name == key).map(|(_, value)| value.to_owned()).next_back()
         };
         Ok(User {
             name: change.name.clone(),

@@ -21,7 +21,9 @@ fn apply(node: &dyn Node, name: &str, more: &[(&str, Value)]) -> Vec<String> {
     task.change(&context).unwrap_or_else(|problem| panic!("{problem:?}"));
     assert_eq!(task.look(&context).unwrap(), Seen::AsWanted, "after {seen:?}");
     let show = |value: Option<String>| value.unwrap_or_else(|| "-".into());
-    seen.into_iter().map(|change| format!("{} {} {}", change.attribute, show(change.before), show(change.after))).collect()
+    seen.into_iter()
+        .map(|change| format!("{} {} {}", change.attribute, show(change.before), show(change.after)))
+        .collect()
 }
 
 fn list(words: &[&str]) -> Value {
@@ -57,7 +59,10 @@ fn what_is_missing_or_taken_is_told() {
         try_task(name, more).unwrap().change(&context(&node, Mode::Apply)).unwrap_err().message
     };
     assert_eq!(problem("dev", &[("gid", Value::Int(5000))]), "the group id 5000 belongs to `ops`");
-    assert_eq!(problem("ops", &[("members", list(&["nobody-here"]))]), "there is no user `nobody-here` on the node");
+    assert_eq!(
+        problem("ops", &[("members", list(&["nobody-here"]))]),
+        "there is no user `nobody-here` on the node"
+    );
     assert!(try_task("ops", &[("state", "absent".into()), ("gid", Value::Int(1))]).is_err());
     assert!(try_task("ops", &[("exclusive", true.into())]).is_err());
     assert!(try_task("a:b", &[]).is_err());
@@ -66,5 +71,8 @@ fn what_is_missing_or_taken_is_told() {
 #[test]
 fn it_comes_after_its_members() {
     let touches = try_task("ops", &[("members", list(&["anna"]))]).unwrap().touches();
-    assert_eq!((touches.makes, touches.needs), (vec![Thing::Group("ops".into())], vec![Thing::User("anna".into())]));
+    assert_eq!(
+        (touches.makes, touches.needs),
+        (vec![Thing::Group("ops".into())], vec![Thing::User("anna".into())])
+    );
 }

@@ -32,7 +32,9 @@ fn apply(node: &dyn Node, task: &dyn Resource) -> Vec<String> {
     task.change(&context).unwrap_or_else(|problem| panic!("{problem:?}"));
     assert_eq!(task.look(&context).unwrap(), Seen::AsWanted, "after {seen:?}");
     let show = |value: Option<String>| value.unwrap_or_else(|| "-".into());
-    seen.into_iter().map(|change| format!("{} {} {}", change.attribute, show(change.before), show(change.after))).collect()
+    seen.into_iter()
+        .map(|change| format!("{} {} {}", change.attribute, show(change.before), show(change.after)))
+        .collect()
 }
 
 fn make_group(node: &dyn Node, name: &str) {
@@ -115,7 +117,8 @@ fn groups_are_added_to_unless_they_are_exclusive() {
     let none = [("groups", list(&[])), ("exclusive", true.into())];
     assert_eq!(apply(&node, &*task("anna", &none)), ["groups b, c "]);
     assert_eq!(apply(&node, &*task("anna", &[("group", "a".into())])), ["group anna a"]);
-    let problem = task("anna", &[("groups", list(&["nope"]))]).change(&context(&node, Mode::Apply)).unwrap_err();
+    let problem =
+        task("anna", &[("groups", list(&["nope"]))]).change(&context(&node, Mode::Apply)).unwrap_err();
     assert_eq!(problem.message, "there is no group `nope` on the node");
 }
 
@@ -139,7 +142,10 @@ fn passwords_and_locks_are_changed_apart_and_never_shown() {
     assert_eq!(field(), OTHER);
     assert_eq!(apply(&node, &*task("anna", &[("password", "*".into())])), ["password [secret] [secret]"]);
     let made = [("password", HASH.into()), ("locked", true.into())];
-    assert_eq!(apply(&node, &*task("ben", &made)), ["state - present", "password - [secret]", "locked - true"]);
+    assert_eq!(
+        apply(&node, &*task("ben", &made)),
+        ["state - present", "password - [secret]", "locked - true"]
+    );
     assert_eq!(format!("{:?}", PasswordHash(HASH.into())), "[secret]");
 }
 
@@ -199,7 +205,8 @@ fn homes_are_copied_from_the_skeleton() {
 
 #[test]
 fn what_makes_no_sense_is_refused_before_any_host_is_touched() {
-    let refused = |name: &str, more: &[(&str, Value)]| try_task(name, more).err().map(|error| error.to_string());
+    let refused =
+        |name: &str, more: &[(&str, Value)]| try_task(name, more).err().map(|error| error.to_string());
     assert!(refused("a b", &[]).unwrap().contains("cannot hold ' '"));
     let plain = refused("anna", &[("password", "hunter2".into())]).unwrap();
     assert!(plain.contains("wants the hash") && !plain.contains("hunter2"), "{plain}");

@@ -42,8 +42,11 @@ fn group(name: &str) -> GroupChange {
     GroupChange { name: name.into(), create: true, ..GroupChange::default() }
 }
 
+/// Something done to the accounts of a node.
+type Step = fn(&dyn Node) -> Result<(), Problem>;
+
 /// A life of accounts; each step on its own.
-fn steps() -> Vec<(&'static str, fn(&dyn Node) -> Result<(), Problem>)> {
+fn steps() -> Vec<(&'static str, Step)> {
     vec![
         ("a normal user", |node| {
             node.change_user(&UserChange {

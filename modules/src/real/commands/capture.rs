@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 
 use cm_wire::Stream;
 
-/// Takes text of a stream as it comes.
-pub(super) type Live<'a> = &'a (dyn Fn(Stream, &str) + Sync);
+use crate::node::Live;
 
 /// Half of what is kept of a stream, in bytes: the first and the last of it.
 const HALF: usize = 512 * 1024;
