@@ -1,10 +1,12 @@
 //! A bridge with a subnet for each lab, and the way out for its hosts.
 
+use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use crate::command::{CommandError, run, run_with_input};
 use crate::error::LabError;
+use crate::files::failed;
 
 /// Labs have the numbers 0 to 249, which is also the third part of their subnet.
 pub(crate) const MOST_LABS: u8 = 250;
@@ -56,15 +58,28 @@ impl LabNumber {
     }
 }
 
+impl LabNumber {
+    /// Whether nothing on the machine has a name or an address of this number.
+    fn is_unused(self, interfaces: &[String], routes: &str) -> bool {
+        let cables = format!("vb-{}-", self.bridge());
+        !interfaces.iter().any(|name| *name == self.bridge() || name.starts_with(&cables))
+            && !routes.contains(&format!("10.213.{}.", self.0))
+    }
+}
+
 /// The first number that neither `taken` nor the machine's interfaces and routes use.
 pub(crate) fn free_number(taken: &[u8]) -> Result<LabNumber, LabError> {
     let routes = run("ip", &["-4", "route", "show", "table", "all"])?;
+    let all = Path::new("/sys/class/net");
+    let interfaces: Vec<String> = fs::read_dir(all)
+        .map_err(failed("read", all))?
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
     (0..MOST_LABS)
         .filter(|number| !taken.contains(number))
         .map(LabNumber)
-        .find(|number| {
-            !interface(&number.bridge()).exists() && !routes.contains(&format!("10.213.{}.", number.0))
-        })
+        .find(|number| number.is_unused(&interfaces, &routes))
         .ok_or(LabError::NoSubnet)
 }
 
@@ -193,6 +208,15 @@ mod tests {
         for name in [last.bridge(), last.cable(239)] {
             assert!(name.len() <= 15, "{name}");
         }
+    }
+
+    #[test]
+    fn a_number_in_use_is_recognized_by_interfaces_and_routes() {
+        let interfaces = ["lo".to_owned(), "vb-cml3-1".to_owned(), "cml12".to_owned()];
+        let routes = "10.213.7.0/24 dev tun0 scope link\n";
+        let unused = |number| LabNumber(number).is_unused(&interfaces, routes);
+        assert!(!unused(3) && !unused(12) && !unused(7));
+        assert!(unused(1) && unused(2) && unused(70));
     }
 
     #[test]
