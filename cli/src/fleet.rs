@@ -273,7 +273,7 @@ impl Fleet {
         let becomes = settings.become_root.as_ref().is_some_and(|wanted| wanted.value);
         let password = match (asked, &settings.become_password) {
             (Some(password), _) => Some(password.clone()),
-            (None, Some(template)) if becomes => Some(self.password(id, template)?),
+            (None, Some(template)) if becomes => Some(self.password(template)?),
             _ => None,
         };
         let login = settings.ssh.user.as_ref().map(|user| user.value.as_str());
@@ -294,11 +294,26 @@ impl Fleet {
         })
     }
 
-    fn password(&self, id: HostId, template: &cm_syntax::Spanned<String>) -> Result<Secret, Failure> {
-        self.project
-            .render_setting(id, template)
-            .map(Secret::new)
-            .map_err(|diagnostics| Failure::Diagnostics(diagnostics, self.project.sources().clone()))
+    /// The password that `become_password: "{{ secrets.NAME }}"` names.
+    fn password(&self, template: &cm_syntax::Spanned<String>) -> Result<Secret, Failure> {
+        let sources = self.project.sources();
+        let told = |diagnostic: cm_syntax::Diagnostic| Failure::Diagnostics(diagnostic.into(), sources.clone());
+        let inner = template.value.trim().strip_prefix("{{").and_then(|text| text.strip_suffix("}}"));
+        let Some(name) = inner.and_then(|text| text.trim().strip_prefix("secrets.")) else {
+            let diagnostic = cm_syntax::Diagnostic::error("`become_password` must name a secret")
+                .at(template.span, "")
+                .hint("write it as \"{{ secrets.NAME }}\"");
+            return Err(told(diagnostic));
+        };
+        let secrets = self.project.secrets();
+        match secrets.get(name) {
+            Some(value) => value.map_err(told),
+            None => Err(told(
+                cm_syntax::Diagnostic::error(format!("there is no secret `{name}`"))
+                    .at(template.span, "")
+                    .did_you_mean(cm_syntax::nearest(name, secrets.names())),
+            )),
+        }
     }
 
     fn reach(&self, id: HostId) -> SshReach {

@@ -1,7 +1,8 @@
 //! What the engine wants of a planner: one host's catalog once its facts are known.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
+use cm_plan::ContentSource;
 use cm_wire::{Digest, Facts, Secret, Task};
 
 /// A host's catalog, ready to send.
@@ -28,15 +29,6 @@ pub struct TaskLabel {
     pub place: Arc<str>,
     /// It is a check of a `verify:` list.
     pub check: bool,
-}
-
-/// Where the bytes of a content are.
-#[derive(Clone, Debug)]
-pub enum ContentSource {
-    /// In memory (a rendered template).
-    Bytes(Arc<[u8]>),
-    /// In a file of the repository; read while it is sent, never whole in memory.
-    File(PathBuf),
 }
 
 /// Why a host's catalog cannot be made: the user's errors, ready to show.

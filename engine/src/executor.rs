@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, path::Path, sync::Arc, time::Instant};
 
+use cm_plan::ContentSource;
 use cm_transport::Connection;
 use cm_wire::{Begin, Digest, Event, Facts, FromAgent, Outcome, Refusal, Task, TaskResult, ToAgent};
 use tokio::{
@@ -11,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    ContentSource, HostCatalog, HostEnd, HostReport, RunEvent, TaskLabel, Trouble,
+    HostCatalog, HostEnd, HostReport, RunEvent, TaskLabel, Trouble,
     dispatcher::Shared,
     session::{self, AgentError, FromNode, Start, ToNode},
     target::{HostTarget, Reach},

@@ -10,13 +10,15 @@ mod dispatcher;
 mod event;
 mod executor;
 mod facts_pool;
+mod project_planner;
 mod session;
 mod target;
 
 pub use agent_program::{AgentProgram, AgentPrograms};
 pub use bootstrap::Become;
-pub use catalog::{ContentSource, HostCatalog, OtherFacts, PlanFailure, Planner, TaskLabel};
+pub use catalog::{HostCatalog, OtherFacts, PlanFailure, Planner, TaskLabel};
 pub use dispatcher::{Run, RunOptions, Stop, run};
 pub use event::{HostEnd, HostReport, RunEvent, Trouble};
+pub use project_planner::{ProjectPlanner, catalog_of};
 pub use session::AgentError;
 pub use target::{HostTarget, Reach, SshReach};

@@ -1,0 +1,102 @@
+//! Catalogs from a repository's roles.
+
+use std::sync::Arc;
+
+use cm_plan::{FactsBook, HostPlan, Project, Request};
+use cm_syntax::Style;
+use cm_wire::{BARRIER, Facts, Task};
+
+use crate::{HostCatalog, OtherFacts, PlanFailure, Planner, TaskLabel};
+
+/// Compiles the roles of a repository for each host.
+pub struct ProjectPlanner {
+    /// The repository.
+    pub project: Project,
+    /// The roles; none: those that each host's groups assign.
+    pub roles: Option<Vec<String>>,
+    /// Only tasks with one of these tags; empty: all.
+    pub tags: Vec<String>,
+    /// Whether the checks of `verify:` run too.
+    pub checks: bool,
+    /// How errors look.
+    pub style: Style,
+    /// Whether any of the roles looks at facts of other hosts.
+    pub other_facts: bool,
+}
+
+impl Planner for ProjectPlanner {
+    fn needs_other_facts(&self) -> bool {
+        self.other_facts
+    }
+
+    fn catalog(&self, host: &str, facts: &Facts, others: &OtherFacts) -> Result<HostCatalog, PlanFailure> {
+        let inventory = self.project.inventory();
+        let id = inventory
+            .host_id(host)
+            .ok_or_else(|| PlanFailure { text: format!("host `{host}` is not in the inventory") })?;
+        let others = FactsBook::new(others.iter().map(|(name, facts)| (name.clone(), Arc::clone(facts))));
+        let settings = inventory.settings(id);
+        let request = Request {
+            roles: self.roles.as_deref(),
+            tags: &self.tags,
+            login: settings.ssh.user.as_ref().map(|user| user.value.as_str()),
+            ..Request::default()
+        };
+        let plan = self.project.compile(id, facts, &others, &request).map_err(|diagnostics| PlanFailure {
+            text: diagnostics.render(self.project.sources(), self.style),
+        })?;
+        Ok(catalog_of(plan, self.checks))
+    }
+}
+
+/// The form of the wire: barriers of the graph become nodes behind the tasks, so that the catalog stays linear.
+#[must_use]
+pub fn catalog_of(plan: HostPlan, checks: bool) -> HostCatalog {
+    let HostPlan { mut tasks, contents, secrets, origins, graph, checks_from, .. } = plan;
+    let all = tasks.len();
+    let count = if checks { all } else { checks_from };
+    tasks.truncate(count);
+    let labels = tasks
+        .iter()
+        .zip(&origins)
+        .enumerate()
+        .map(|(index, (task, origin))| TaskLabel {
+            id: task.id.as_str().into(),
+            role: Arc::clone(&origin.role),
+            place: Arc::clone(&origin.place),
+            check: index >= checks_from,
+        })
+        .collect();
+    // Numbers of tasks fit u32; checks that are left out come last, so only barriers move.
+    let moved = |node: u32| match node as usize {
+        node if node < count => Some(node as u32),
+        node if node < all => None,
+        node => Some((node - all + count) as u32),
+    };
+    for (node, before) in graph.before().into_iter().enumerate() {
+        let after: Vec<u32> = before.into_iter().filter_map(moved).collect();
+        if node < count {
+            tasks[node].after = after;
+        } else if node >= all {
+            tasks.push(barrier(after));
+        }
+    }
+    HostCatalog { tasks, labels, contents, redact: secrets }
+}
+
+fn barrier(after: Vec<u32>) -> Task {
+    Task {
+        id: String::new(),
+        module: BARRIER.to_owned(),
+        role: String::new(),
+        params: std::collections::BTreeMap::new(),
+        after,
+        notify: Vec::new(),
+        edits: Vec::new(),
+        sensitive: false,
+        timeout: 0,
+        retries: 0,
+        retry_delay: 0,
+        run_as: None,
+    }
+}
