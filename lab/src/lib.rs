@@ -39,6 +39,8 @@ mod process;
 mod progress;
 mod record;
 mod requirements;
+#[cfg(test)]
+mod skipped;
 mod spec;
 mod teardown;
 mod up;
