@@ -135,9 +135,17 @@ fn is_excluded(exclude: &[Glob], path: &[u8]) -> bool {
     ends.chain([path.len()]).any(|end| exclude.iter().any(|glob| glob.matches(&path[..end])))
 }
 
-/// A relative path for a person.
+/// A relative path for a person, on one line.
 fn show(relative: &[u8]) -> String {
-    String::from_utf8_lossy(relative).into_owned()
+    let mut shown = String::new();
+    for character in String::from_utf8_lossy(relative).chars() {
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }
 
 impl Resource for Wanted {

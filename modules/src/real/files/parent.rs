@@ -132,8 +132,8 @@ impl Parent {
                 .is_ok_and(|flags| flags.intersects(IFlags::IMMUTABLE | IFlags::APPEND))
         });
         if marked {
-            io::Error::new(
-                io::ErrorKind::PermissionDenied,
+            // Not "permission denied", for which the hint would be to become root.
+            io::Error::other(
                 "it is marked immutable or append-only; `chattr -ia` on the node takes that away",
             )
         } else {

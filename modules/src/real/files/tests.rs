@@ -107,6 +107,37 @@ fn a_write_that_ends_at_any_step_leaves_the_old_or_the_new_file() {
 }
 
 #[test]
+fn directories_and_links_are_made_whole_or_not_at_all() {
+    for kill in [false, true] {
+        for directory in [false, true] {
+            for step in 1.. {
+                let dir = tempfile::tempdir().unwrap();
+                let path = dir.path().join("new");
+                let real = Real::new();
+                real.files.faults.after.store(step, Ordering::Relaxed);
+                real.files.faults.kill.store(kill, Ordering::Relaxed);
+                let result = if directory {
+                    real.make_directory(&path, own(0o2751))
+                } else {
+                    real.make_link(&path, Path::new("target"))
+                };
+                let struck = real.files.faults.struck.load(Ordering::Relaxed);
+                assert_eq!(result.is_err(), struck);
+                if let Some(stat) = real.stat(&path).unwrap() {
+                    assert_eq!(stat.mode, if directory { 0o2751 } else { 0o777 }, "step {step}");
+                }
+                if !kill {
+                    assert!(names_in(dir.path()).iter().all(|name| name == "new"), "step {step}");
+                }
+                if !struck {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_leftover_is_swept_once_nobody_holds_it() {
     let dir = tempfile::tempdir().unwrap();
     let leftover = dir.path().join(".cm-0123456789abcdef.tmp");
