@@ -8,7 +8,7 @@ use std::{
 };
 
 use cm_inventory::{HostId, OriginKind};
-use cm_roles::{Argument, Role, RoleParam};
+use cm_roles::{Argument, Role, RoleParam, template::UNDEFINED};
 use cm_syntax::{Diagnostic, Span};
 use minijinja::{
     Error, ErrorKind, Value,
@@ -113,11 +113,13 @@ impl HostScope {
         if !causes.is_empty() {
             return causes;
         }
-        let mut diagnostic = diagnostic;
-        for name in missing {
-            diagnostic = diagnostic.hint(format!("`{name}` has no value on host `{}`", self.name()));
+        if diagnostic.message != UNDEFINED {
+            return vec![diagnostic];
         }
-        vec![diagnostic]
+        let hint = |diagnostic: Diagnostic, name| {
+            diagnostic.hint(format!("`{name}` has no value on host `{}`", self.name()))
+        };
+        vec![missing.into_iter().fold(diagnostic, hint)]
     }
 }
 

@@ -6,7 +6,7 @@ use minijinja::Value;
 
 use crate::{
     param::holds_template,
-    template::{Expression, Scope, TemplateName, Templates, Text, Uses},
+    template::{Expression, Scope, TemplateName, Templates, Text, UNDEFINED, Uses},
     value::{from_node, node_to_wire},
 };
 
@@ -104,7 +104,16 @@ impl Argument {
         match &self.form {
             Form::Literal { value, .. } => Ok(value.clone()),
             Form::Template(name) => Ok(Value::from(templates.render(name, context.clone())?)),
-            Form::Expression(expression, _) => expression.evaluate(context.clone(), templates.sources()),
+            Form::Expression(expression, name) => {
+                let value = expression.evaluate(context.clone(), templates.sources());
+                // What is undefined says more when it is printed.
+                match value {
+                    Err(error) if error.message == UNDEFINED && templates.contains(name) => {
+                        Err(templates.render(name, context.clone()).err().unwrap_or(error))
+                    }
+                    value => value,
+                }
+            }
             Form::List(items) => {
                 let items: Result<Vec<Value>, _> =
                     items.iter().map(|item| item.evaluate(templates, context)).collect();
@@ -129,9 +138,9 @@ impl Argument {
         match &self.form {
             Form::Template(name) => Ok(Ok(templates.render(name, context.clone())?)),
             Form::Literal { wire: Wire::Text(text), .. } => Ok(Ok(text.clone())),
-            Form::Expression(expression, name) => {
+            Form::Expression(_, name) => {
                 use minijinja::value::ValueKind::{Bool, Number, String};
-                let value = expression.evaluate(context.clone(), templates.sources())?;
+                let value = self.evaluate(templates, context)?;
                 match value.kind() {
                     String => Ok(Ok(value.to_string())),
                     Bool | Number => Ok(Ok(templates.render(name, context.clone())?)),

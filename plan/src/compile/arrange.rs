@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use cm_modules::{Class, Thing};
+use cm_modules::Thing;
 use cm_roles::{Reference, ReferenceText, RunAs, Target, TaskList, means};
 use cm_syntax::{Diagnostic, Diagnostics, nearest};
 use cm_wire::{Notice, Notify, Value as Wire};
@@ -290,7 +290,8 @@ fn run_as(
         .iter()
         .map(|task| {
             let said = task.first().task.run_as.as_ref()?;
-            let runs_commands = matches!(task.rendered.touches.class, Class::Opaque | Class::Check);
+            // A task that makes something does it itself; one that makes nothing known runs what the user wrote.
+            let runs_commands = task.rendered.touches.makes.is_empty();
             if !runs_commands && said.value != RunAs::Agent {
                 diagnostics.push(
                     Diagnostic::error(format!("`become` of `{}` means nothing", task.rendered.name))

@@ -378,9 +378,8 @@ impl ValueRenderer<'_> {
                 contents.extend(tree.contents.iter().cloned());
                 Ok(Wire::Tree(tree.entries.clone()))
             }
-            Kind::Text | Kind::Path | Kind::Choice(_) => {
-                Ok(self.text(argument, kind, name)?.map_or(Wire::Null, Wire::Text))
-            }
+            Kind::Path => Ok(self.text(argument, kind, name)?.map_or(Wire::Null, normal_path)),
+            Kind::Text | Kind::Choice(_) => Ok(self.text(argument, kind, name)?.map_or(Wire::Null, Wire::Text)),
             Kind::List(inner) => match &argument.form {
                 cm_roles::Form::List(items) => {
                     let items: Result<Vec<Wire>, _> =
@@ -440,6 +439,7 @@ impl ValueRenderer<'_> {
         }
         match kind {
             Kind::Text | Kind::Path | Kind::Choice(_) | Kind::Content => match value.kind() {
+                ValueKind::String if *kind == Kind::Path => Ok(normal_path(value.to_string())),
                 ValueKind::String => Ok(Wire::Text(value.to_string())),
                 ValueKind::Number => Ok(Wire::Text(value.to_string())),
                 ValueKind::Bool => Ok(Wire::Text(value.is_true().to_string())),
@@ -488,6 +488,14 @@ impl ValueRenderer<'_> {
         let near = cm_syntax::nearest(name, known.iter().map(String::as_str));
         let message = format!("there is no `{}/{below}/{name}`", self.files.shown());
         Diagnostic::error(message).at(span, "this is what it renders to").did_you_mean(near)
+    }
+}
+
+/// The path without superfluous slashes, so that one path has one spelling; the module says what is wrong with others.
+fn normal_path(text: String) -> Wire {
+    match cm_modules::AbsolutePath::parse(&text) {
+        Ok(path) => Wire::Text(path.0.to_string_lossy().into_owned()),
+        Err(_) => Wire::Text(text),
     }
 }
 

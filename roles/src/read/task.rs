@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cm_modules::{Kind, Module, Param, registry};
+use cm_modules::{Kind, Module, Param, ParamSchema, Schema, registry};
 use cm_syntax::{Diagnostic, Entry, MapReader, Node, Span, Spanned, Yaml, nearest};
 use cm_wire::{ContentRef, Digest, Value as Wire};
 
@@ -23,7 +23,7 @@ const COMMON: &[&str] = &[
 /// Keys of Ansible's tasks and what stands for them here.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("name", "a task has no name: it is called `module:subject`, or what `id:` says"),
-    ("notify", "write `reloads: SERVICE` or `restarts: SERVICE`"),
+    ("notify", "did you mean `reloads` (or `restarts`)?"),
     ("loop", "write `each: LIST`; its values are `item`"),
     ("with_items", "write `each: LIST`; its values are `item`"),
     ("become_user", "write `become: USER`"),
@@ -113,7 +113,7 @@ impl RoleReader<'_> {
             }
             let key = entry.key.value.as_str();
             // A module's own parameter is meant where it has one of that name.
-            match schema.param(key) {
+            match schema.params.iter().find(|param| written_name(schema, param) == key) {
                 Some(param) => given.push((param, entry)),
                 None if COMMON.contains(&key) => common.entries.push(entry),
                 None => self.unknown_key(entry, module, &label),
@@ -188,14 +188,17 @@ impl RoleReader<'_> {
     fn unknown_key(&mut self, entry: &Entry, module: &Module, label: &str) {
         let key = &entry.key.value;
         let name = module.schema.name;
-        let known = || module.schema.params.iter().map(|param| param.name).chain(COMMON.iter().copied());
+        let own = module.schema.params.iter().map(|param| written_name(module.schema, param));
+        let own: Vec<&str> = own.collect();
+        let elsewhere = ELSEWHERE.iter().map(|(elsewhere, _)| *elsewhere);
+        let known = own.iter().copied().chain(COMMON.iter().copied());
+        let near = nearest(key, known.chain(elsewhere)).unwrap_or(key);
         let mut diagnostic = Diagnostic::error(format!("unknown key `{key}` in task `{label}`"))
             .at(entry.key.span, format!("not a key of `{name}` tasks"));
-        diagnostic = match (ELSEWHERE.iter().find(|(elsewhere, _)| elsewhere == key), nearest(key, known())) {
-            (Some((_, hint)), _) => diagnostic.hint(*hint),
-            (None, Some(near)) => diagnostic.did_you_mean(Some(near)),
-            (None, None) => {
-                let own: Vec<&str> = module.schema.params.iter().map(|param| param.name).collect();
+        diagnostic = match ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == near) {
+            Some((_, hint)) => diagnostic.hint(*hint),
+            None if near != key => diagnostic.did_you_mean(Some(near)),
+            None => {
                 let own = if own.is_empty() { "none of its own".to_owned() } else { own.join(", ") };
                 diagnostic.hint(format!("`{name}` takes {own}; every task takes {}", COMMON.join(", ")))
             }
@@ -432,6 +435,11 @@ impl RoleReader<'_> {
             }
         }
     }
+}
+
+/// The key a parameter is written with. One that has its module's own name would be the same key twice: it is `text`.
+fn written_name(schema: &Schema, param: &ParamSchema) -> &'static str {
+    if param.name == schema.name { "text" } else { param.name }
 }
 
 /// Whether a diagnostic already speaks of this task, as far as can be told from its place.

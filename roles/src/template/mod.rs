@@ -53,6 +53,9 @@ impl std::fmt::Debug for Expression {
     }
 }
 
+/// What is told where a template asks for something that is not there.
+pub const UNDEFINED: &str = "a template uses something that is not there";
+
 /// What a string of a value is.
 #[derive(Clone, Debug)]
 pub enum Text {
@@ -244,7 +247,7 @@ impl Expression {
         match self.compiled.eval(context) {
             Ok(value) if value.is_undefined() => {
                 let place = self.origin.whole(sources);
-                Err(Diagnostic::error("this is not defined").at(place, "gives nothing"))
+                Err(Diagnostic::error(UNDEFINED).at(place, "undefined"))
             }
             Ok(value) => Ok(value),
             Err(error) => Err(render_error(&error, Some(&self.origin), sources)),
@@ -306,7 +309,7 @@ fn error_range(error: &Error, text: &str) -> Range<usize> {
 fn render_error(error: &Error, origin: Option<&Origin>, sources: &Sources) -> Diagnostic {
     let detail = error.detail().map(str::to_owned);
     let mut diagnostic = match error.kind() {
-        ErrorKind::UndefinedError => Diagnostic::error("a template uses something that is not there"),
+        ErrorKind::UndefinedError => Diagnostic::error(UNDEFINED),
         ErrorKind::OutOfFuel => {
             Diagnostic::error("a template takes too long").hint("does it loop over something huge?")
         }
