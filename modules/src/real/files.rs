@@ -8,6 +8,7 @@ mod parent;
 mod remove;
 mod replace;
 mod sweep;
+mod trusted_path;
 
 use std::{
     ffi::OsString,
@@ -96,9 +97,16 @@ impl Files for Real {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
-        let parent = Parent::of(path)?;
-        let directory = parent.open_directory()?;
-        list(&directory)
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+            Ok(directory) => list(&directory),
+            // Linux says "not a directory" of a link, too.
+            Err(error @ (rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP)) => match self.stat(path)? {
+                Some(stat) if stat.kind != FileKind::Directory => Err(stat.kind.instead_of("a directory")),
+                _ => Err(error.into()),
+            },
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn write(

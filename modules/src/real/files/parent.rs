@@ -12,7 +12,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::mode_bits;
+use super::{
+    mode_bits,
+    trusted_path::{self, Failure},
+};
 use crate::node::FileKind;
 
 /// An opened directory and a name in it.
@@ -24,7 +27,7 @@ pub(super) struct Parent {
 }
 
 impl Parent {
-    /// Opens the parent of a path. Links in the parent's own parts are followed.
+    /// Opens the parent of a path. Links in the parent's own parts are followed where they can be trusted.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is the root directory"));
@@ -43,14 +46,14 @@ impl Parent {
     }
 
     fn open_with(directory: &Path, name: OsString) -> io::Result<Self> {
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match rustix::fs::openat(CWD, directory, flags | OFlags::RDONLY, Mode::empty()) {
-            Ok(directory) => Ok(Self { directory, name, blind: false }),
-            Err(Errno::ACCESS) => {
-                let directory = rustix::fs::openat(CWD, directory, flags | OFlags::PATH, Mode::empty())?;
-                Ok(Self { directory, name, blind: true })
-            }
-            Err(error) => Err(error.into()),
+        let (opened, blind) = match trusted_path::open(directory, OFlags::RDONLY) {
+            Err(Failure::System(Errno::ACCESS)) => (trusted_path::open(directory, OFlags::PATH), true),
+            other => (other, false),
+        };
+        match opened {
+            Ok(directory) => Ok(Self { directory, name, blind }),
+            Err(Failure::System(error)) => Err(error.into()),
+            Err(Failure::Distrust(error)) => Err(error),
         }
     }
 
@@ -73,20 +76,6 @@ impl Parent {
         match rustix::fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Opens the directory of this name.
-    pub(super) fn open_directory(&self) -> io::Result<OwnedFd> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(&self.directory, &self.name, flags, Mode::empty()) {
-            Ok(directory) => Ok(directory),
-            // Linux says "not a directory" of a link, too.
-            Err(Errno::NOTDIR | Errno::LOOP) => match self.stat()? {
-                Some(stat) => Err(super::stat_of(&stat).kind.instead_of("a directory")),
-                None => Err(io::ErrorKind::NotFound.into()),
-            },
             Err(error) => Err(error.into()),
         }
     }

@@ -311,6 +311,44 @@ fn a_tree_is_removed_without_following_links() {
     assert_eq!(real.remove_tree(&tree).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
+/// Somebody puts a link to a directory of root in place of one of theirs, between look and change.
+#[test]
+fn root_is_not_led_astray_by_links_of_others() {
+    if !is_root() {
+        eprintln!("skipped: only root can make files of two users");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (home, precious) = (dir.path().join("home"), dir.path().join("precious"));
+    fs::create_dir_all(home.join("own")).unwrap();
+    fs::create_dir(&precious).unwrap();
+    let real = Real::new();
+    for name in ["link", "short"] {
+        symlink(if name == "link" { Path::new("../precious") } else { Path::new("own") }, home.join(name))
+            .unwrap();
+        std::os::unix::fs::lchown(home.join(name), Some(4242), Some(4242)).unwrap();
+    }
+    symlink(&precious, home.join("of-root")).unwrap();
+    for path in [home.clone(), home.join("own")] {
+        std::os::unix::fs::chown(path, Some(4242), Some(4242)).unwrap();
+    }
+    let error = write(&real, &home.join("link/file"), b"x", 0o644).unwrap_err();
+    assert!(error.to_string().contains("`link` on the way to"), "{error}");
+    fs::write(precious.join("file"), OLD).unwrap();
+    let through = home.join("link/file");
+    assert!(real.remove(&through).is_err() && real.set_mode(&through, 0o777).is_err());
+    assert!(real.set_owner(&through, 4242, 4242).is_err() && real.remove_tree(&through).is_err());
+    assert!(real.make_link(&through, Path::new("x")).is_err());
+    assert_eq!(fs::read(precious.join("file")).unwrap(), OLD);
+    write(&real, &home.join("short/file"), b"x", 0o644).unwrap();
+    assert_eq!(fs::read(home.join("own/file")).unwrap(), b"x");
+    write(&real, &home.join("of-root/new"), b"x", 0o644).unwrap();
+    assert_eq!(fs::read(precious.join("new")).unwrap(), b"x");
+    symlink("loop", home.join("loop")).unwrap();
+    let error = write(&real, &home.join("loop/new"), b"x", 0o644).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::LOOP.raw_os_error()));
+}
+
 /// Makes a mount, or says why the test is skipped, and takes it away again.
 struct Mounted(PathBuf);
 
