@@ -115,7 +115,7 @@ fn act(options: &Options, action: &Action) -> Result<Exit, LabError> {
             let quiet = options.quiet || options.json;
             let mut tell = |step: Progress| {
                 if !quiet {
-                    anstream::eprintln!("{step}");
+                    anstream::eprintln!("{}", tell_step(&step));
                 }
             };
             let lab = cm_lab::up(&spec, &mut tell)?;
@@ -204,4 +204,21 @@ fn status(options: &Options) -> Result<(), LabError> {
         report::print_table(&table);
     }
     Ok(())
+}
+
+fn tell_step(step: &Progress) -> String {
+    match step {
+        Progress::BuildingImage { release } => format!("building the image of {} (once, about half a minute)", release.name()),
+        Progress::ImageReady { release, cached: true, .. } => format!("image of {} is there", release.name()),
+        Progress::ImageReady { release, took, .. } => {
+            format!("image of {} built in {:.0} s", release.name(), took.as_secs_f64())
+        }
+        Progress::NetworkReady { subnet } => format!("network {subnet}"),
+        Progress::Booting { host } => format!("booting {host}"),
+        Progress::HostReady { host, address, took } => {
+            format!("{host} answers at {address} after {:.1} s", took.as_secs_f64())
+        }
+        Progress::RemovedRemains { name } => format!("removed what a killed run left of lab {name}"),
+        other => format!("{other:?}"),
+    }
 }

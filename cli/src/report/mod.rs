@@ -56,7 +56,7 @@ pub use plain::print;
 /// A table without borders, for a person.
 pub fn table(headers: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING).set_header(headers.iter().copied());
+    table.load_style(comfy_table::TableStyle::new()).set_header(headers.iter().copied());
     table
 }
 
