@@ -109,6 +109,8 @@ type Evaluation = OnceCell<Result<Arc<Settings>, RunError>>;
 struct Basis {
     config: Config,
     ssh: Option<SshProgram>,
+    /// Whether our home directory is the one that `ssh` sees.
+    same_home: bool,
 }
 
 /// Hosts with the same key have the same settings.
@@ -261,7 +263,17 @@ impl Resolver {
                 } else {
                     Query { name: query.name.clone(), ..Query::default() }
                 };
-                let mut settings = ssh.settings(&asked).await?;
+                let own = evaluate(&basis.config, &query.name);
+                let mut settings = match ssh.settings(&asked).await {
+                    // Where all hosts have a jump host, it is its own, which `ssh` refuses. That must not be held
+                    // against the others.
+                    Err(RunError::Refused(words)) if words.contains("jumphost loop") => own.clone(),
+                    other => other?,
+                };
+                if !basis.same_home {
+                    // `ssh` has expanded `~` already, to the home directory of the password file.
+                    settings.user_known_hosts = own.user_known_hosts;
+                }
                 if !sets_host_name(&basis.config, &key) {
                     // `ssh` prints the name it was asked for, which is another host's for the rest of the group.
                     settings.host_name = None;
@@ -280,11 +292,13 @@ impl Resolver {
             let (files, explicit) = config_files(&shared);
             let config = Config::read(&ConfigPaths { home: shared.home.clone(), files });
             let ssh = if shared.options.without_openssh { None } else { SshProgram::find(explicit) };
-            Basis { config, ssh }
+            Basis { config, ssh, same_home: same_home(&shared) }
         };
-        tokio::task::spawn_blocking(read)
-            .await
-            .unwrap_or_else(|_| Basis { config: Config::default(), ssh: None })
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Basis {
+            config: Config::default(),
+            ssh: None,
+            same_home: true,
+        })
     }
 
     fn endpoint(&self, wanted: &Wanted, settings: &Settings) -> Endpoint {
@@ -461,15 +475,18 @@ fn config_files(shared: &Shared) -> (Vec<PathBuf>, Option<PathBuf>) {
         ConfigSource::None => (Vec::new(), Some("/dev/null".into())),
         ConfigSource::Standard => {
             let system = PathBuf::from("/etc/ssh/ssh_config");
-            // `ssh` takes the home directory from the password file, not from HOME.
-            let same_home = passwd_entry().is_none_or(|entry| entry.home == shared.home);
-            match (same_home, users.is_file()) {
+            match (same_home(shared), users.is_file()) {
                 (true, _) => (vec![users, system], None),
                 (false, true) => (vec![users.clone()], Some(users)),
                 (false, false) => (vec![system.clone()], Some(system)),
             }
         }
     }
+}
+
+/// Says whether `ssh`, which takes the home directory from the password file and not from HOME, sees the same one.
+fn same_home(shared: &Shared) -> bool {
+    passwd_entry().is_none_or(|entry| entry.home == shared.home)
 }
 
 struct PasswdEntry {

@@ -17,7 +17,7 @@ use crate::host_key::{AcceptedKey, HostKeyCheck};
 use crate::keys::KeyFiles;
 use crate::session::{Exit, Session, Stdin, Stdout};
 use crate::stderr::Stderr;
-use crate::stream::{ByteStream, Cutter, Guarded};
+use crate::stream::{ByteStream, Cutter, FirstWords, Guarded};
 
 /// How long an orderly farewell may take.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -54,6 +54,7 @@ impl Greeted {
     ) -> Result<Self, ConnectCause> {
         let config = Arc::new(client_config(endpoint, check.order()));
         let (stream, cutter) = Guarded::new(stream, write_limit(endpoint));
+        let first_words = stream.first_words();
         let wire = Arc::new(Wire::default());
         let silence = endpoint.keepalive * (endpoint.keepalive_max + 1);
         let handler = ClientHandler::new(Arc::clone(&wire), check, silence);
@@ -62,9 +63,9 @@ impl Greeted {
                 Some(key) => Ok(Self { handle, wire, key, cutter }),
                 None => Err(protocol(endpoint, "it showed no host key")),
             },
-            Err(error) => {
-                Err(wire.take_refused_key().unwrap_or_else(|| greeting_error(endpoint, &wire, &error)))
-            }
+            Err(error) => Err(wire
+                .take_refused_key()
+                .unwrap_or_else(|| greeting_error(endpoint, &wire, &first_words, &error))),
         }
     }
 
@@ -111,8 +112,22 @@ fn protocol(endpoint: &Endpoint, reason: &str) -> ConnectCause {
     ConnectCause::Protocol { address: endpoint.socket_name(), reason: reason.to_owned() }
 }
 
-fn greeting_error(endpoint: &Endpoint, wire: &Wire, error: &russh::Error) -> ConnectCause {
+/// What sshd says before it hangs up on somebody whom it would serve later: too many strangers at a time
+/// (`MaxStartups`), or too many faults of late (`PerSourcePenalties`).
+const LATER: &[&str] = &["Exceeded MaxStartups", "Not allowed at this time"];
+
+fn greeting_error(
+    endpoint: &Endpoint,
+    wire: &Wire,
+    first_words: &FirstWords,
+    error: &russh::Error,
+) -> ConnectCause {
     use russh::Error as E;
+    let said = match first_words.before_version() {
+        Some(words) if LATER.iter().any(|later| words.contains(later)) => Some(words),
+        Some(words) => return protocol(endpoint, &format!("it says `{words}`")),
+        None => wire.said(),
+    };
     match error {
         E::NoCommonAlgo { kind, theirs, .. } => {
             protocol(endpoint, &format!("no common {kind:?} algorithm; it offers {}", theirs.join(", ")))
@@ -132,7 +147,7 @@ fn greeting_error(endpoint: &Endpoint, wire: &Wire, error: &russh::Error) -> Con
         _ => ConnectCause::Closed {
             address: endpoint.socket_name(),
             phase: Phase::Handshake,
-            reason: wire.said().unwrap_or_else(|| describe(error, Duration::ZERO)),
+            reason: said.unwrap_or_else(|| describe(error, Duration::ZERO)),
             attempts: 1,
         },
     }

@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -65,6 +66,39 @@ pub(crate) struct Guarded {
     is_cut: bool,
     write_limit: Option<Duration>,
     blocked: Option<Pin<Box<Sleep>>>,
+    first_words: FirstWords,
+    recording: bool,
+}
+
+/// The first bytes that came: whoever is not an SSH server says there who it is, and sshd says why it hangs up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FirstWords(Arc<Mutex<Vec<u8>>>);
+
+/// How many of the first bytes are kept.
+const FIRST_WORDS_KEPT: usize = 200;
+
+impl FirstWords {
+    /// Returns the first line that was said before any SSH version, if there was one.
+    pub fn before_version(&self) -> Option<String> {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if bytes.is_empty() || bytes.starts_with(b"SSH-2.0-") || bytes.starts_with(b"SSH-1.99-") {
+            return None;
+        }
+        let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let text: String =
+            String::from_utf8_lossy(line).trim().chars().filter(|one| !one.is_control()).collect();
+        Some(text)
+    }
+
+    fn wants_more(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len() < FIRST_WORDS_KEPT
+    }
+
+    fn record(&self, data: &[u8]) {
+        let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = FIRST_WORDS_KEPT - bytes.len();
+        bytes.extend(&data[..data.len().min(room)]);
+    }
 }
 
 /// Cuts the stream when dropped.
@@ -77,8 +111,22 @@ impl Guarded {
     /// Wraps a stream. Without `write_limit` a blocked write waits for ever.
     pub fn new(stream: impl ByteStream + 'static, write_limit: Option<Duration>) -> (Self, Cutter) {
         let (sender, cut) = oneshot::channel();
-        let guarded = Self { stream: Box::new(stream), cut, is_cut: false, write_limit, blocked: None };
+        let first_words = FirstWords::default();
+        let guarded = Self {
+            stream: Box::new(stream),
+            cut,
+            is_cut: false,
+            write_limit,
+            blocked: None,
+            first_words,
+            recording: true,
+        };
         (guarded, Cutter { _cut: sender })
+    }
+
+    /// Returns what the peer says first, to be looked at later.
+    pub fn first_words(&self) -> FirstWords {
+        self.first_words.clone()
     }
 
     fn check_cut(&mut self, context: &mut Context<'_>) -> io::Result<()> {
@@ -99,7 +147,15 @@ impl AsyncRead for Guarded {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check_cut(context)?;
-        Pin::new(&mut *self.stream).poll_read(context, buf)
+        if !self.recording {
+            return Pin::new(&mut *self.stream).poll_read(context, buf);
+        }
+        let before = buf.filled().len();
+        let result = Pin::new(&mut *self.stream).poll_read(context, buf);
+        let new = &buf.filled()[before..];
+        self.first_words.record(new);
+        self.recording = new.is_empty() || self.first_words.wants_more();
+        result
     }
 }
 
