@@ -78,11 +78,17 @@ impl Touches {
         self
     }
 
-    /// Adds the user and group that own what it makes, where they are given.
+    /// Adds the user and group that own what it makes, where they are given. A group may be made by its
+    /// own task, or come with the user of its name.
     #[must_use]
     pub fn owned(mut self, owner: Option<&str>, group: Option<&str>) -> Self {
         self.needs.extend(owner.map(|name| Thing::User(name.to_owned())));
-        self.needs.extend(group.map(|name| Thing::Group(name.to_owned())));
+        if let Some(group) = group {
+            self.needs.push(Thing::Group(group.to_owned()));
+            if owner != Some(group) {
+                self.needs.push(Thing::User(group.to_owned()));
+            }
+        }
         self
     }
 

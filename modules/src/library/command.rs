@@ -147,22 +147,22 @@ impl Resource for CommandTask {
     }
 
     fn look(&self, context: &Context<'_>) -> Result<Seen, Problem> {
-        if context.at_start && self.guarded() {
+        let changes = self.changed_when.as_ref().map_or(Some(true), Verdict::constant);
+        if context.at_start && (self.guarded() || changes.is_none()) {
             // What runs before it may decide it.
             return Ok(Seen::Later);
         }
-        match self.guards(context)? {
-            Guards::Skip => return Ok(Seen::AsWanted),
-            Guards::Unknown => return Ok(Seen::Unknown),
-            Guards::Run => {}
-        }
-        let changes = self.changed_when.as_ref().map_or(Some(true), Verdict::constant);
-        match (context.mode, changes) {
+        match (context.mode, self.guards(context)?, changes) {
+            (_, Guards::Skip, _) => Ok(Seen::AsWanted),
             // It would run, and that is no change.
-            (Mode::Plan | Mode::Verify, Some(false)) => Ok(Seen::AsWanted),
-            (Mode::Plan, None) => Ok(Seen::Unknown),
+            (Mode::Plan | Mode::Verify, _, Some(false)) => Ok(Seen::AsWanted),
+            (_, Guards::Unknown, _) | (Mode::Plan, _, None) => {
+                // Whether it runs or not, what comes after it must be ready for both.
+                context.node.things_may_appear();
+                Ok(Seen::Unknown)
+            }
             // Without a guard there is no state that could have drifted.
-            (Mode::Verify, _) if !self.guarded() => Ok(Seen::AsWanted),
+            (Mode::Verify, ..) if !self.guarded() => Ok(Seen::AsWanted),
             _ => Ok(Seen::Differs(vec![Change::new("run", None, Some(self.shown(context)))])),
         }
     }

@@ -38,4 +38,8 @@ pub trait Node: Files + Commands + Accounts + Packages + Units + Send + Sync {
     fn may_appear(&self) -> bool {
         false
     }
+
+    /// Notes in a plan that a command may run that brings what nobody can list. Elsewhere nothing: the
+    /// machine itself says what is there.
+    fn things_may_appear(&self) {}
 }

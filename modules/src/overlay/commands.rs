@@ -6,7 +6,10 @@ use std::io;
 use cm_wire::Output;
 
 use super::{Empty, Overlay};
-use crate::node::{Command, Commands, Finished};
+use crate::{
+    Node,
+    node::{Command, Commands, Finished},
+};
 
 impl Commands for Overlay<'_> {
     fn run(&self, command: &Command<'_>) -> io::Result<Finished> {

@@ -39,11 +39,6 @@ impl<'a> Overlay<'a> {
         }
     }
 
-    /// Notes that a command was predicted that brings what nobody can list.
-    fn things_may_appear(&self) {
-        self.may_appear.store(true, Ordering::Relaxed);
-    }
-
     /// Whether something may have appeared that neither the layers nor the node below show.
     fn anything_may_appear(&self) -> bool {
         self.may_appear.load(Ordering::Relaxed)
@@ -55,6 +50,10 @@ impl<'a> Overlay<'a> {
 impl Node for Overlay<'_> {
     fn may_appear(&self) -> bool {
         self.anything_may_appear()
+    }
+
+    fn things_may_appear(&self) {
+        self.may_appear.store(true, Ordering::Relaxed);
     }
 }
 

@@ -218,14 +218,17 @@ impl Real {
             if finished.success() {
                 return Ok(());
             }
-            if finished.output.stderr.contains("try again later") && Instant::now() < patience {
+            // Without the rights the tools give the same advice.
+            let busy = finished.output.stderr.contains("try again later")
+                && !finished.output.stderr.contains("Permission denied");
+            if busy && Instant::now() < patience {
                 std::thread::sleep(Duration::from_millis(200));
                 continue;
             }
             let reason = finished.output.stderr.lines().next_back().unwrap_or_default().trim().to_owned();
             let problem =
                 Problem::new(format!("`{line}` exited with status {}: {reason}", finished.output.status));
-            let problem = if reason.contains("try again later") {
+            let problem = if busy {
                 problem.hint("another program holds the lock of the account files, or one that was killed left /etc/passwd.lock, group.lock, shadow.lock or gshadow.lock behind")
             } else if reason.contains("currently used by process") {
                 problem.hint("stop what runs as this user first, for example its service")
