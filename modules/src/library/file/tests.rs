@@ -233,3 +233,21 @@ fn two_contents_are_refused() {
     let error = crate::registry::compile("file", &params.into()).err().expect("it is refused");
     assert_eq!(error.to_string(), "`template` cannot be given together with `content`");
 }
+
+/// A package or command that is only predicted may bring the user, the group and the directory.
+#[test]
+fn a_plan_assumes_what_may_come_with_what_was_predicted() {
+    let (below, store) = (Overlay::new(&Empty), Store::default());
+    let image = Overlay::new(&below);
+    let plan = context(&image, &store, Mode::Plan);
+    let params = [("path", "/etc/nginx/x".into()), ("content", store.text("x")), ("owner", "www".into())];
+    let file = task("file", &params);
+    assert!(file.change(&plan).unwrap_err().message.contains("there is no user `www`"));
+    let command = Command::change(&["install-it"], plan.deadline);
+    assert!(crate::node::Commands::run(&image, &command).unwrap().success());
+    file.change(&plan).unwrap();
+    assert_eq!(file.look(&plan).unwrap(), Seen::AsWanted);
+    let line = task("line", &[("path", "/etc/nginx/y".into()), ("line", "a".into())]);
+    line.change(&plan).unwrap();
+    assert_eq!(line.look(&plan).unwrap(), Seen::AsWanted);
+}
