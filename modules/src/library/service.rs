@@ -25,6 +25,9 @@ choice! {
     }
 }
 
+/// Where the administrator's unit files are, and where masks are made.
+const ADMIN_FOLDER: &str = "/etc/systemd/system/";
+
 params! {
     /// A systemd unit: whether it runs now, and whether it starts at boot. Tasks that say `restarts` or
     /// `reloads` with its name have it restarted or reloaded when they change something; a restart that a
@@ -206,7 +209,15 @@ impl Wanted {
         node.unit(&self.unit, action, context.deadline)?;
         match action {
             UnitAction::Start | UnitAction::Restart => {
-                node.settle(&self.unit, self.settle, context.deadline)?
+                node.settle(&self.unit, self.settle, context.deadline)?;
+                let after = self.read(context)?;
+                if after.kind == "oneshot" && !is_up(&after) {
+                    return Err(Problem::new(format!(
+                        "{} has done its work and ended, and systemd does not remember that it ran",
+                        self.unit
+                    ))
+                    .hint("`running` needs `RemainAfterExit=yes` in the unit; to run it at times, enable a timer"));
+                }
             }
             UnitAction::Reload => node.settle(&self.unit, Duration::ZERO, context.deadline)?,
             _ => {}
@@ -245,6 +256,13 @@ impl Resource for Wanted {
         if unit.load == "masked" && starts {
             return Err(Problem::new(format!("{} is masked, so nothing can start it", self.unit))
                 .hint("`masked: false` in the task unmasks it"));
+        }
+        if wanted.mask && unit.fragment.starts_with(ADMIN_FOLDER) {
+            return Err(Problem::new(format!(
+                "{} cannot be masked: its own file is where the mask would be ({})",
+                self.unit, unit.fragment
+            ))
+            .hint("`- unit: NAME` with `state: absent` removes the file"));
         }
         // An alias cannot be enabled or masked; what it stands for can.
         let own_name = if unit.id.is_empty() { &self.unit } else { &unit.id };

@@ -158,8 +158,11 @@ impl Wanted {
             }
         }
         let Some(unit) = self.read(context)?.filter(|unit| unit.load != "not-found") else { return Ok(()) };
-        if !matches!(unit.active.as_str(), "inactive" | "failed") {
-            node.unit(name, UnitAction::Stop, context.deadline)?;
+        match unit.active.as_str() {
+            "inactive" => {}
+            // It would go on being listed as failed, without its file.
+            "failed" => node.unit(name, UnitAction::Forget, context.deadline)?,
+            _ => node.unit(name, UnitAction::Stop, context.deadline)?,
         }
         if !matches!(unit.file.as_str(), "static" | "disabled" | "masked" | "") {
             node.unit(name, UnitAction::Disable, context.deadline)?;

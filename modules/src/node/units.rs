@@ -61,6 +61,8 @@ pub enum UnitAction {
     Mask,
     /// `systemctl unmask`.
     Unmask,
+    /// `systemctl reset-failed`: forget that it failed.
+    Forget,
 }
 
 /// The service manager of a node.

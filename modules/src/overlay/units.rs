@@ -70,6 +70,11 @@ impl Units for Overlay<'_> {
                 }
             }
             UnitAction::Reload => {}
+            UnitAction::Forget if unit.active == "failed" => {
+                unit.active = "inactive".into();
+                unit.sub = "dead".into();
+            }
+            UnitAction::Forget => {}
             UnitAction::Stop => {
                 unit.active = "inactive".into();
                 unit.sub = "dead".into();

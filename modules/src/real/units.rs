@@ -75,7 +75,7 @@ impl Units for Real {
         let starts = matches!(action, UnitAction::Start | UnitAction::Restart);
         if starts && self.query_one(name)?.active == "failed" {
             // A service that failed too often is not started again until its count is set back.
-            self.systemctl(&["reset-failed", "--", name], deadline)?;
+            self.systemctl(&[verb(UnitAction::Forget), "--", name], deadline)?;
         }
         let finished = self.systemctl(&[verb(action), "--no-ask-password", "--", name], deadline);
         self.units.forget();
@@ -128,13 +128,22 @@ impl Units for Real {
                     }
                 }
                 // A oneshot has done its work when it has ended well.
-                "inactive" if has_run(&unit) => return Ok(()),
-                "inactive" if !unit.conditions && !unit.kind.is_empty() => {
-                    return Err(Problem::new(format!(
-                        "systemd did not start {name}: a condition of the unit does not hold"
-                    ))
-                    .hint(format!("`systemctl status {name}` on the node names the condition"))
-                    .output(self.log(name)));
+                // systemd forgets a unit that nothing refers to as soon as it has ended: only its log is left.
+                "inactive" if unit.result == "success" => {
+                    let log = self.log(name);
+                    if log.stdout.lines().next_back().is_some_and(|line| line.contains("skipped")) {
+                        return Err(Problem::new(format!(
+                            "systemd did not start {name}: a condition of the unit does not hold"
+                        ))
+                        .hint("its last log line names the condition")
+                        .output(log));
+                    }
+                    if unit.kind == "oneshot" {
+                        return Ok(());
+                    }
+                    return Err(Problem::new(format!("{name} ended by itself right after its start"))
+                        .hint("a service that does its work and ends is `Type=oneshot`, one that forks `Type=forking`")
+                        .output(log));
                 }
                 "activating" if unit.sub != "auto-restart" && !restarted => {}
                 "deactivating" if !restarted => {}
@@ -266,18 +275,9 @@ impl Real {
 
     fn did_not_stay(&self, name: &str, unit: &UnitState) -> Problem {
         let log = self.log(name);
-        let message = if unit.active == "inactive" && unit.result == "success" {
-            format!("{name} ended by itself right after its start, with status {}", unit.exit)
-        } else {
-            format!("{name} did not stay up after its start: it is {}", state_words(unit))
-        };
+        let message = format!("{name} did not stay up after its start: it is {}", state_words(unit));
         Problem::new(message).hint(start_hint(name, unit, &log.stdout)).output(log)
     }
-}
-
-/// Whether a service that does a piece of work and ends has done it since the machine started.
-fn has_run(unit: &UnitState) -> bool {
-    unit.kind == "oneshot" && unit.started > 0 && unit.result == "success" && unit.conditions
 }
 
 fn verb(action: UnitAction) -> &'static str {
@@ -290,6 +290,7 @@ fn verb(action: UnitAction) -> &'static str {
         UnitAction::Disable => "disable",
         UnitAction::Mask => "mask",
         UnitAction::Unmask => "unmask",
+        UnitAction::Forget => "reset-failed",
     }
 }
 

@@ -151,6 +151,10 @@ impl Apt<'_> {
                 "no package source could be read: `apt-get update` on the node, /etc/apt/sources.list*, proxy and DNS",
             ));
         }
+        if !copy {
+            // Out of date from now on; where it cannot be removed it does no harm.
+            let _ = fs::remove_dir_all(self.own);
+        }
         // apt leaves its files' times as the server has them: the folder's own says when it was asked.
         if let Ok(folder) = fs::File::open(if copy { &own_lists } else { &lists }) {
             let _ = folder.set_modified(SystemTime::now());
@@ -228,7 +232,10 @@ fn copy_options(own: &Path) -> Vec<String> {
     vec![
         format!("Dir::State::Lists={own}/lists/"),
         format!("Dir::Cache::pkgcache={own}/pkgcache.bin"),
-        format!("Dir::Cache::srcpkgcache={own}/srcpkgcache.bin"),
+        // Small: a plan reads it, and it goes when the node's own index is refreshed.
+        "Dir::Cache::srcpkgcache=".to_owned(),
+        "Acquire::Languages=none".to_owned(),
+        "Acquire::GzipIndexes=true".to_owned(),
         // The agent's folder is closed to apt's own user.
         "APT::Sandbox::User=root".to_owned(),
     ]
@@ -273,7 +280,10 @@ fn copy_lists(from: &Path, to: &Path) -> io::Result<()> {
         let entry = entry?;
         let data = entry.metadata()?;
         let target: PathBuf = to.join(entry.file_name());
-        if !data.is_file() || entry.file_name() == "lock" {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        // Descriptions and lists of files tell nothing of versions.
+        if !data.is_file() || name == "lock" || name.contains("_i18n_") || name.contains("Contents-") {
             continue;
         }
         let modified = data.modified()?;

@@ -51,10 +51,11 @@ impl Apt<'_> {
         Ok(self.policies(names)?.into_iter().filter_map(newest).collect())
     }
 
-    /// The newest version that matches a pattern.
+    /// The version that a pattern selects.
     pub(super) fn version_matching(&self, name: &str, pattern: &str) -> Result<Option<String>, Problem> {
         let policies = self.policies(&[name.to_owned()])?;
-        let versions = policies.into_values().flat_map(|policy| policy.versions);
-        Ok(versions.into_iter().find(|version| version_matches(pattern, version)))
+        let mut versions =
+            policies.into_values().flat_map(|policy| policy.candidate.into_iter().chain(policy.versions));
+        Ok(versions.find(|version| version_matches(pattern, version)))
     }
 }

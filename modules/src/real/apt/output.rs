@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cm_wire::Output;
 
+/// Lines of a maintainer script that are shown before dpkg's own error.
+const SCRIPT_LINES: usize = 10;
+
 /// One package as `apt-cache policy` tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Policy {
@@ -80,12 +83,19 @@ pub(super) fn complaints(output: &Output) -> Vec<String> {
         } else if !line.starts_with(' ') {
             block = false;
         }
-        if block || line.starts_with("Err:") {
+        if block {
             lines.push(line.trim_end().to_owned());
         }
     }
     let mut detail = false;
-    for line in output.stderr.lines() {
+    let said: Vec<&str> = output.stderr.lines().collect();
+    for (index, line) in said.iter().enumerate() {
+        if line.starts_with("dpkg: error processing package") {
+            // What the package's own script said stands before it.
+            let first = index.saturating_sub(SCRIPT_LINES);
+            let script = said[first..index].iter().filter(|line| !line.starts_with("debconf: "));
+            lines.extend(script.map(|line| line.trim_end().to_owned()));
+        }
         let problem = ["E: ", "dpkg: error", "dpkg: dependency problems", "W: Failed to fetch"]
             .iter()
             .any(|start| line.starts_with(start));
@@ -100,9 +110,15 @@ pub(super) fn complaints(output: &Output) -> Vec<String> {
     lines
 }
 
-/// The first `E:` line, without the mark.
-pub(super) fn first_error(output: &Output) -> Option<&str> {
-    output.stderr.lines().find_map(|line| line.strip_prefix("E: "))
+/// What is wrong, in one line: a dependency that cannot be met, or the first `E:` line without its mark.
+pub(super) fn first_error(output: &Output) -> Option<String> {
+    let mut lines = output.stdout.lines();
+    if lines.any(|line| line.starts_with("The following packages have unmet dependencies"))
+        && let Some(unmet) = lines.next().filter(|line| line.starts_with(' '))
+    {
+        return Some(unmet.split_whitespace().collect::<Vec<_>>().join(" ").replace(" : ", ": "));
+    }
+    output.stderr.lines().find_map(|line| line.strip_prefix("E: ")).map(str::to_owned)
 }
 
 /// Packages dpkg names as those it failed at, each with what it said.
@@ -227,7 +243,12 @@ Conf nginx (1.22.1-9 Debian:12/stable [amd64])
                 "E: Unable to correct problems, you have held broken packages."
             ]
         );
-        assert_eq!(first_error(&output), Some("Unable to correct problems, you have held broken packages."));
+        assert_eq!(first_error(&output).unwrap(), "a: Depends: b (>= 2) but 1 is to be installed");
+        let output = Output { stdout: String::new(), ..output };
+        assert_eq!(
+            first_error(&output).unwrap(),
+            "Unable to correct problems, you have held broken packages."
+        );
     }
 
     #[test]
@@ -235,7 +256,8 @@ Conf nginx (1.22.1-9 Debian:12/stable [amd64])
         let output = Output {
             status: 100,
             stdout: String::new(),
-            stderr: "dpkg: error processing package bad (--configure):
+            stderr: "it went wrong
+dpkg: error processing package bad (--configure):
  installed bad package post-installation script subprocess returned error exit status 1
 dpkg: error processing archive /var/cache/apt/archives/worse_1.0_all.deb (--unpack):
  trying to overwrite '/usr/bin/x', which is also in package y 1.0
@@ -249,6 +271,7 @@ E: Sub-process /usr/bin/dpkg returned an error code (1)
         assert!(broken["bad"].ends_with("exit status 1"));
         assert!(broken["worse"].starts_with("trying to overwrite"));
         assert!(dpkg_failed(&output) && !was_locked(&output));
+        assert_eq!(complaints(&output)[0], "it went wrong");
     }
 
     #[test]

@@ -119,8 +119,12 @@ impl Apt<'_> {
                 PackageAction::InstallVersion(pattern) => match &installed {
                     Some(package) if version_matches(pattern, &package.version) => Ok(mark(package.manual)),
                     _ => known().and_then(|policy| {
-                        let version =
-                            policy.versions.iter().find(|version| version_matches(pattern, version));
+                        // What apt itself would choose, if it will do: so pins are obeyed.
+                        let version = policy
+                            .candidate
+                            .iter()
+                            .chain(&policy.versions)
+                            .find(|version| version_matches(pattern, version));
                         match version {
                             Some(version) => Ok(Step::Word(format!("{name}={version}"))),
                             None => Err(Refusal {
