@@ -8,6 +8,7 @@ mod history;
 mod init;
 mod lab;
 mod lint;
+mod modules;
 mod node;
 mod run;
 mod secrets;
@@ -47,6 +48,8 @@ pub enum Command {
     Node(node::Arguments),
     /// Keep secrets encrypted in the repository.
     Secrets(secrets::Arguments),
+    /// The reference of modules and checks.
+    Modules(modules::Arguments),
     /// Throw-away real hosts on this machine.
     Lab(lab::Arguments),
     /// Print completions for a shell.
@@ -72,6 +75,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         Command::Show(arguments) => show::run(options, arguments),
         Command::Node(arguments) => node::run(options, arguments),
         Command::Secrets(arguments) => secrets::run(options, arguments),
+        Command::Modules(arguments) => modules::run(options, arguments),
         Command::Lab(arguments) => lab::run(options, arguments),
         Command::Completions(arguments) => completions::run(arguments),
         Command::ManualPages(arguments) => completions::manual_pages(arguments),
