@@ -125,7 +125,18 @@ impl Content {
 /// the target as it was.
 pub type Validate<'a> = &'a dyn Fn(&Path) -> Result<(), crate::Problem>;
 
-/// The file system of a node. No method follows a symbolic link in the last part of a path.
+/// A link of an unprivileged user was about to lead root to a directory of somebody else.
+pub(crate) fn led_astray(link: &std::ffi::OsStr, path: &Path, link_owner: u32, owner: u32) -> io::Error {
+    io::Error::other(format!(
+        "`{}` on the way to {} is a link of user {link_owner} and leads to a directory of user {owner}; root \
+         does not follow it: name the directory itself, or let root own the link",
+        link.to_string_lossy(),
+        path.display()
+    ))
+}
+
+/// The file system of a node. Links above the last part of a path are followed, but for changes root
+/// follows one of another user only to a directory of that user. No method follows a symbolic link in the last part of a path.
 pub trait Files {
     /// The user and group whose rights changes are made with: what is new belongs to them unless a
     /// task says otherwise.

@@ -21,7 +21,7 @@ use cm_wire::Digest;
 use super::{Empty, Overlay};
 use crate::{
     Problem,
-    node::{Attributes, Content, FileKind, Files, Stat, Validate},
+    node::{Attributes, Content, FileKind, Files, Stat, Validate, led_astray},
     real::read_spooled,
 };
 
@@ -30,6 +30,17 @@ const MOST_LINKS: usize = 40;
 
 /// Inode numbers of what exists only in memory start here.
 const FIRST_INODE: u64 = 1 << 62;
+
+/// What a path is resolved for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Nothing is changed.
+    Look,
+    /// What is there is changed: links of others are not trusted.
+    Change,
+    /// Something is made: directories that may yet appear are assumed, too.
+    Make,
+}
 
 /// What has changed over the node below.
 #[derive(Default)]
@@ -103,12 +114,14 @@ impl Overlay<'_> {
         }
     }
 
-    /// The path of a directory without links. Where something may yet appear and `assume` is set,
-    /// directories that are missing are taken to be there from now on.
-    fn resolve(&self, changes: &mut Changes, directory: &Path, assume: bool) -> io::Result<PathBuf> {
+    /// The path of a directory without links. Where something is made and may yet appear, directories
+    /// that are missing are taken to be there from now on.
+    fn resolve(&self, changes: &mut Changes, directory: &Path, purpose: Purpose) -> io::Result<PathBuf> {
         let mut found = PathBuf::from("/");
         let mut left: VecDeque<OsString> = parts(directory);
         let mut links = 0;
+        let wary = purpose != Purpose::Look && self.own_ids().0 == 0;
+        let mut foreign: Vec<(OsString, u32)> = Vec::new();
         while let Some(part) = left.pop_front() {
             if part == ".." {
                 found.pop();
@@ -121,6 +134,9 @@ impl Overlay<'_> {
                     if links > MOST_LINKS {
                         return Err(rustix::io::Errno::LOOP.into());
                     }
+                    if wary && entry.stat.uid != 0 {
+                        foreign.push((part, entry.stat.uid));
+                    }
                     let target = self.link_target(&next, &entry)?;
                     if target.is_absolute() {
                         found = PathBuf::from("/");
@@ -131,7 +147,7 @@ impl Overlay<'_> {
                 }
                 Some(entry) if entry.stat.kind == FileKind::Directory => found = next,
                 Some(_) => return Err(io::ErrorKind::NotADirectory.into()),
-                None if assume && self.anything_may_appear() => {
+                None if purpose == Purpose::Make && self.anything_may_appear() => {
                     let root = Attributes { mode: 0o755, uid: 0, gid: 0 };
                     let stat = self.files.stat(FileKind::Directory, root, 0);
                     changes.insert(next.clone(), Some(Entry { stat, body: Body::Directory }));
@@ -140,21 +156,27 @@ impl Overlay<'_> {
                 None => return Err(io::ErrorKind::NotFound.into()),
             }
         }
+        if !foreign.is_empty() {
+            let owner = self.entry(changes, &found)?.map_or(0, |entry| entry.stat.uid);
+            if let Some((name, link_owner)) = foreign.into_iter().find(|(_, other)| *other != owner) {
+                return Err(led_astray(&name, directory, link_owner, owner));
+            }
+        }
         Ok(found)
     }
 
     /// The path with its parents resolved.
-    fn place(&self, changes: &mut Changes, path: &Path, assume: bool) -> io::Result<PathBuf> {
+    fn place(&self, changes: &mut Changes, path: &Path, purpose: Purpose) -> io::Result<PathBuf> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Ok(PathBuf::from("/"));
         };
-        Ok(self.resolve(changes, parent, assume)?.join(name))
+        Ok(self.resolve(changes, parent, purpose)?.join(name))
     }
 
     /// What is at a path, and the path with its parents resolved.
     fn find(&self, path: &Path) -> io::Result<(PathBuf, Entry)> {
         let mut changes = self.files.lock();
-        let place = self.place(&mut changes, path, false)?;
+        let place = self.place(&mut changes, path, Purpose::Look)?;
         match self.entry(&changes, &place)? {
             Some(entry) => Ok((place, entry)),
             None => Err(io::ErrorKind::NotFound.into()),
@@ -192,7 +214,7 @@ impl Overlay<'_> {
     /// Changes the attributes of what is there.
     fn alter(&self, path: &Path, alter: impl FnOnce(&mut Stat) -> io::Result<()>) -> io::Result<()> {
         let mut changes = self.files.lock();
-        let place = self.place(&mut changes, path, false)?;
+        let place = self.place(&mut changes, path, Purpose::Change)?;
         let mut entry = self.entry(&changes, &place)?.ok_or(io::ErrorKind::NotFound)?;
         alter(&mut entry.stat)?;
         changes.insert(place, Some(entry));
@@ -210,7 +232,7 @@ impl Overlay<'_> {
         if path.parent().is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is the root directory"));
         }
-        let place = self.place(&mut changes, path, true)?;
+        let place = self.place(&mut changes, path, Purpose::Make)?;
         if let Some(there) = self.entry(&changes, &place)?
             && there.stat.kind == FileKind::Directory
         {
@@ -231,7 +253,7 @@ impl Files for Overlay<'_> {
         let (uid, gid) = self.own_ids();
         let own = Attributes { mode, uid, gid };
         let mut changes = self.files.lock();
-        match self.resolve(&mut changes, path.parent().unwrap_or(path), false) {
+        match self.resolve(&mut changes, path.parent().unwrap_or(path), Purpose::Look) {
             Ok(parent) => {
                 Ok(self.entry(&changes, &parent)?.map_or(own, |parent| own.made_in(&parent.stat, kind)))
             }
@@ -303,7 +325,7 @@ impl Files for Overlay<'_> {
 
     fn make_directory(&self, path: &Path, attributes: Attributes) -> io::Result<()> {
         let mut changes = self.files.lock();
-        let place = self.place(&mut changes, path, true)?;
+        let place = self.place(&mut changes, path, Purpose::Make)?;
         if self.entry(&changes, &place)?.is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -353,7 +375,7 @@ impl Files for Overlay<'_> {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut changes = self.files.lock();
-        let place = self.place(&mut changes, path, false)?;
+        let place = self.place(&mut changes, path, Purpose::Change)?;
         let entry = self.entry(&changes, &place)?.ok_or(io::ErrorKind::NotFound)?;
         if place.parent().is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is the root directory"));
@@ -368,7 +390,7 @@ impl Files for Overlay<'_> {
 
     fn remove_tree(&self, path: &Path) -> io::Result<()> {
         let mut changes = self.files.lock();
-        let place = self.place(&mut changes, path, false)?;
+        let place = self.place(&mut changes, path, Purpose::Change)?;
         self.entry(&changes, &place)?.ok_or(io::ErrorKind::NotFound)?;
         if place.parent().is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is the root directory"));

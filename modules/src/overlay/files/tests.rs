@@ -42,7 +42,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => (path(), mode()).prop_map(|(path, mode)| Operation::MakeDirectory { path, mode }),
         3 => (path(), target).prop_map(|(path, target)| Operation::MakeLink { path, target }),
         1 => (path(), mode()).prop_map(|(path, mode)| Operation::SetMode { path, mode }),
-        1 => (path(), 0..3u32).prop_map(|(path, id)| Operation::SetOwner { path, id }),
+        2 => (path(), 0..3u32).prop_map(|(path, id)| Operation::SetOwner { path, id }),
         2 => path().prop_map(|path| Operation::Remove { path }),
         1 => path().prop_map(|path| Operation::RemoveTree { path }),
     ]

@@ -91,12 +91,9 @@ fn step_by_step(path: &Path, flags: OFlags) -> Result<OwnedFd, Failure> {
     let owner = rustix::fs::fstat(&found)?.st_uid;
     match foreign.into_iter().find(|(_, link_owner)| *link_owner != owner) {
         None => Ok(found),
-        Some((name, link_owner)) => Err(Failure::Distrust(io::Error::other(format!(
-            "`{}` on the way to {} is a link of user {link_owner} and leads to a directory of user {owner}; \
-             root does not follow it: name the directory itself, or let root own the link",
-            name.to_string_lossy(),
-            path.display()
-        )))),
+        Some((name, link_owner)) => {
+            Err(Failure::Distrust(crate::node::led_astray(&name, path, link_owner, owner)))
+        }
     }
 }
 
