@@ -97,15 +97,20 @@ impl From<Owes> for Notice {
 #[must_use]
 pub fn name_of(thing: &Thing) -> String {
     match thing {
-        Thing::Path(path) => format!("path:{}", path.display()),
+        Thing::Path(path) => format!("path:{}", exact(path)),
         Thing::User(name) => format!("user:{name}"),
         Thing::Group(name) => format!("group:{name}"),
         Thing::Package(name) => format!("package:{name}"),
         Thing::Repository(name) => format!("repository:{name}"),
         Thing::Unit(name) | Thing::Service(name) => format!("unit:{name}"),
-        Thing::Mount(path) => format!("mount:{}", path.display()),
+        Thing::Mount(path) => format!("mount:{}", exact(path)),
         Thing::Other(name) => name.clone(),
     }
+}
+
+/// A path as text without two paths sharing one: bytes that are no UTF-8 are written out, in quotes.
+fn exact(path: &Path) -> String {
+    path.to_str().map_or_else(|| format!("{path:?}"), str::to_owned)
 }
 
 /// The open journal.

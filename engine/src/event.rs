@@ -118,6 +118,8 @@ pub enum HostEnd {
 /// What went wrong, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
+    /// What did not work, before the host's name: `could not reach`, `lost the connection to`.
+    pub what: &'static str,
     /// The causes, outermost first; each a fragment.
     pub causes: Vec<String>,
     /// Further lines.
@@ -129,8 +131,8 @@ pub struct Trouble {
 impl Trouble {
     /// Trouble with a single cause.
     #[must_use]
-    pub fn new(cause: impl Into<String>) -> Self {
-        Self { causes: vec![cause.into()], details: Vec::new(), hints: Vec::new() }
+    pub fn new(what: &'static str, cause: impl Into<String>) -> Self {
+        Self { what, causes: vec![cause.into()], details: Vec::new(), hints: Vec::new() }
     }
 
     /// Adds a hint, if there is one.

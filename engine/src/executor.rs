@@ -25,6 +25,10 @@ const PING: Duration = Duration::from_secs(10);
 /// Tasks are sent in frames of at most this many.
 const TASKS_IN_A_FRAME: usize = 200;
 
+const REACH: &str = "could not reach";
+const LOST: &str = "lost the agent on";
+const REFUSED: &str = "nothing was changed on";
+
 /// Runs one host to its end.
 pub(crate) async fn run_host(target: HostTarget, shared: Arc<Shared>, permit: OwnedSemaphorePermit) {
     let start = Instant::now();
@@ -41,7 +45,7 @@ pub(crate) async fn run_host(target: HostTarget, shared: Arc<Shared>, permit: Ow
         end = run => end,
         () = shared.stop_now.cancelled() => HostEnd::Cancelled,
         () = shared.deadline() => HostEnd::Unreachable(
-            Trouble::new(format!("it was not done within the {} s of --timeout", shared.options.timeout.map_or(0, |limit| limit.as_secs())))
+            Trouble::new("gave up on", format!("it was not done within the {} s of --timeout", shared.options.timeout.map_or(0, |limit| limit.as_secs())))
                 .hint(Some("its agent stops by itself after the tasks that run; the next run goes on".into())),
         ),
     };
@@ -137,7 +141,7 @@ impl Work {
             Reach::Ssh(reach) => reach,
         };
         let endpoint = reach.endpoint().await.map_err(|error| {
-            Trouble { causes: chain(&error), details: Vec::new(), hints: target.place_hint() }
+            Trouble { what: REACH, causes: chain(&error), details: Vec::new(), hints: target.place_hint() }
         })?;
         self.shared.connector.connect(&endpoint).await.map_err(|error| {
             let mut hints: Vec<String> = error.hint().into_iter().collect();
@@ -145,7 +149,7 @@ impl Work {
                 hints.extend(target.place_hint());
             }
             // The first of the chain is the headline, which the report writes itself.
-            Trouble { causes: chain(&error).into_iter().skip(1).collect(), details: error.details(), hints }
+            Trouble { what: REACH, causes: chain(&error).into_iter().skip(1).collect(), details: error.details(), hints }
         })
     }
 
@@ -168,7 +172,7 @@ impl Work {
         let others = self.shared.facts.known().await;
         let catalog = match planner.catalog(&self.host, facts, &others) {
             Ok(catalog) => catalog,
-            Err(failure) => return (HostEnd::Invalid(Trouble::new(failure.text)), Some(to)),
+            Err(failure) => return (HostEnd::Invalid(Trouble::new("could not compile the roles of", failure.text)), Some(to)),
         };
         drop(others);
         let HostCatalog { tasks, labels, contents, redact } = catalog;
@@ -191,7 +195,7 @@ impl Work {
         match from.next().await {
             Err(agent) => HostEnd::Unreachable(told(&agent)),
             Ok(FromAgent::Refused(refusal)) => HostEnd::Refused(refused(refusal)),
-            Ok(_) => HostEnd::Unreachable(Trouble::new(error.to_string())),
+            Ok(_) => HostEnd::Unreachable(Trouble::new(LOST, error.to_string())),
         }
     }
 
@@ -341,17 +345,21 @@ async fn send_file(to: &mut ToNode, digest: Digest, path: &Path) -> std::io::Res
 }
 
 fn told(error: &AgentError) -> Trouble {
-    Trouble::new(error.to_string()).hint(error.hint())
+    let what = match error {
+        AgentError::Died { .. } | AgentError::Session(_) | AgentError::Silent { .. } | AgentError::Protocol(_) => LOST,
+        _ => "could not start the agent on",
+    };
+    Trouble::new(what, error.to_string()).hint(error.hint())
 }
 
 fn refused(refusal: Refusal) -> Trouble {
     match refusal {
-        Refusal::Locked { holder } => Trouble::new(format!("{holder} holds the node"))
+        Refusal::Locked { holder } => Trouble::new(REFUSED, format!("{holder} holds the node"))
             .hint(Some("wait for it to end; `--lock-wait SECONDS` waits longer".into())),
         Refusal::State { reason } => {
-            Trouble::new(reason).hint(Some("/var/lib/cm must be writable: `df -h /var/lib/cm` and `mount` on the node".into()))
+            Trouble::new(REFUSED, reason).hint(Some("/var/lib/cm must be writable: `df -h /var/lib/cm` and `mount` on the node".into()))
         }
-        Refusal::Protocol { reason } => Trouble::new(format!("the agent refused the catalog: {reason}"))
+        Refusal::Protocol { reason } => Trouble::new(REFUSED, format!("the agent refused the catalog: {reason}"))
             .hint(Some("this is a bug of cm; nothing was changed".into())),
     }
 }

@@ -75,7 +75,7 @@ fn changes(changes: &[Change]) -> Value {
 }
 
 fn trouble(trouble: &Trouble) -> Value {
-    json!({ "causes": trouble.causes, "details": trouble.details, "hints": trouble.hints })
+    json!({ "what": trouble.what, "causes": trouble.causes, "details": trouble.details, "hints": trouble.hints })
 }
 
 impl Reporter for JsonReporter {

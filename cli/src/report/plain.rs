@@ -55,7 +55,7 @@ pub fn event_line(header: &RunHeader, event: &RunEvent) -> Option<String> {
         }
         RunEvent::HostEnded(report) => match &report.end {
             HostEnd::Unreachable(trouble) => {
-                format!("{}: UNREACHABLE, {}", report.host, printable(&trouble.causes.join(": ")))
+                format!("{}: UNREACHABLE ({}), {}", report.host, trouble.what, printable(&trouble.causes.join(": ")))
             }
             HostEnd::Refused(trouble) => format!("{}: REFUSED, {}", report.host, printable(&trouble.causes.join(": "))),
             _ => return None,

@@ -108,8 +108,7 @@ fn troubled(trouble: &HostTrouble, out: &mut String) {
                 line(out, text);
             }
         }
-        TroubleKind::Unreachable => line(out, &format!("{error}: could not reach `{hosts}`")),
-        TroubleKind::Refused => line(out, &format!("{error}: `{hosts}` did not take the run; nothing was changed")),
+        _ => line(out, &format!("{error}: {} `{hosts}`", trouble.trouble.what)),
     }
     if trouble.kind != TroubleKind::Invalid {
         for cause in &trouble.trouble.causes {

@@ -1,0 +1,87 @@
+//! The import table of ARCHITECTURE.md holds: no arrow runs back.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+/// What each crate may import of ours, in its library or program (tests may import more).
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("wire", &[]),
+    ("modules", &["cm-wire"]),
+    ("agent", &["cm-wire", "cm-modules"]),
+    ("syntax", &[]),
+    ("inventory", &["cm-syntax"]),
+    ("roles", &["cm-syntax", "cm-modules", "cm-wire"]),
+    ("plan", &["cm-syntax", "cm-inventory", "cm-roles", "cm-modules", "cm-wire"]),
+    ("transport", &[]),
+    ("state", &[]),
+    ("engine", &["cm-wire", "cm-syntax", "cm-inventory", "cm-roles", "cm-plan", "cm-transport", "cm-state"]),
+    ("lab", &[]),
+];
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// The crates of ours in `[dependencies]` of a manifest.
+fn dependencies(folder: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+    let section = text.split("[dependencies]").nth(1).unwrap_or_default();
+    let section = section.split("\n[").next().unwrap_or_default();
+    section
+        .lines()
+        .filter_map(|line| line.split(['.', ' ', '=']).next())
+        .filter(|name| name.starts_with("cm-"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn crates_import_only_what_the_table_allows() {
+    let mut wrong = BTreeMap::new();
+    for (folder, allowed) in ALLOWED {
+        let extra: Vec<String> = dependencies(folder).into_iter().filter(|name| !allowed.contains(&name.as_str())).collect();
+        if !extra.is_empty() {
+            wrong.insert(*folder, extra);
+        }
+    }
+    assert!(wrong.is_empty(), "not allowed by ARCHITECTURE.md: {wrong:?}");
+}
+
+#[test]
+fn the_agent_drags_in_no_runtime_no_ssh_and_no_database() {
+    let lock = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--package", "cm-agent", "--edges", "normal", "--prefix", "none", "--locked"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(lock.status.success(), "{}", String::from_utf8_lossy(&lock.stderr));
+    let tree = String::from_utf8(lock.stdout).unwrap();
+    for banned in ["tokio ", "russh ", "redb ", "openssl", "reqwest "] {
+        assert!(!tree.lines().any(|line| line.starts_with(banned)), "the agent depends on {banned}");
+    }
+}
+
+#[test]
+fn only_the_programs_print() {
+    fn visit(folder: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+                for (number, line) in code.lines().enumerate() {
+                    let line = line.trim_start();
+                    if ["println!(", "eprintln!(", "print!(", "eprint!("].iter().any(|macro_| line.starts_with(macro_)) {
+                        found.push(format!("{}:{}", path.display(), number + 1));
+                    }
+                }
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for folder in ALLOWED.iter().map(|(folder, _)| folder).filter(|folder| **folder != "agent") {
+        visit(&root().join(folder).join("src"), &mut found);
+    }
+    assert!(found.is_empty(), "libraries never print: {found:?}");
+}
