@@ -22,6 +22,7 @@
 
 mod compile;
 mod content;
+pub mod draw;
 mod facts;
 mod failures;
 pub mod graph;

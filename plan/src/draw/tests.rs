@@ -226,7 +226,7 @@ fn every_task_reason_and_role_is_drawn_in_every_format() {
         for task in &tasks {
             assert!(text.contains(task.id), "{format} lacks {}", task.id);
         }
-        for reason in ["role app needs role base", "restarts", "/srv/app holds it", "checks come last"] {
+        for reason in ["role postgres needs role base", "restarts", "/srv/app holds it", "checks come last"] {
             assert!(text.contains(reason), "{format} lacks {reason}");
         }
     }

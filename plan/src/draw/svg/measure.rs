@@ -20,9 +20,8 @@ fn advance(c: char) -> f64 {
         ' '..='~' => f64::from(ASCII[c as usize - ' ' as usize]),
         // Marks that stand on the letter before.
         '\u{300}'..='\u{36f}' => 0.0,
-        // East Asian, emoji and whatever else fills a square.
+        // East Asian, emoji, symbols and whatever else may fill a square.
         '\u{1100}'.. => 1050.0,
-        '…' => 1000.0,
         _ => 780.0,
     }
 }

@@ -170,7 +170,7 @@ fn story(picture: &Picture<'_>, link: &Link) -> String {
 fn legend(picture: &Picture<'_>, top: f64) -> (String, f64) {
     let (mut out, mut left) = (String::new(), MARGIN);
     let baseline = top + 13.0;
-    let mut word = |out: &mut String, left: &mut f64, text: &str| {
+    let word = |out: &mut String, left: &mut f64, text: &str| {
         let _ = write!(out, "<text class=\"r\" x=\"{left}\" y=\"{baseline}\">{text}</text>");
         *left += measure::width(text, SMALL).ceil() + 20.0;
     };

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{super::tests, *};
 use crate::{
-    draw::{DrawTask, Format, draw},
+    draw::DrawTask,
     graph::{Edge, Graph, Reason},
 };
 
@@ -49,10 +49,66 @@ fn nothing_overlaps_in_the_examples() {
 }
 
 #[test]
-fn it_is_xml_with_a_tooltip_for_each_task_and_link() {
-    let (graph, tasks) = tests::sixty().graph().clone_for_test();
-    let svg = draw(&graph, &tasks.iter().map(tests::OwnedTask::borrow).collect::<Vec<_>>(), Format::Svg);
+fn it_is_xml_with_a_tooltip_for_each_task_link_and_role() {
+    let plan = tests::sixty();
+    let (graph, tasks) = plan.graph();
+    let picture = Picture::new(&graph, &tasks);
+    let svg = write(&picture);
     let document = roxmltree::Document::parse(&svg).unwrap();
     let titles = document.descendants().filter(|node| node.has_tag_name("title")).count();
-    assert!(titles > tasks.len());
+    assert_eq!(titles, tasks.len() + picture.links.len() + picture.roles.len());
+}
+
+fn anything() -> impl Strategy<Value = (Graph, Vec<usize>)> {
+    let edges = prop::collection::vec((0..24usize, 0..24usize, 0..4usize), 0..60);
+    let barriers = prop::collection::vec((0..24usize, 0..24usize, 0..24usize), 0..3);
+    (edges, barriers, prop::collection::vec(0..4usize, 24)).prop_map(|(edges, barriers, roles)| {
+        let reasons = [Reason::Needs, Reason::Command, Reason::Check, Reason::Holds("/srv".into())];
+        let mut made: Vec<Edge> = edges
+            .into_iter()
+            .map(|(a, b, kind)| Edge { from: a.min(b), to: a.max(b), reason: reasons[kind].clone() })
+            .collect();
+        for (a, b, c) in barriers {
+            let mut cuts = [a, b, c];
+            cuts.sort_unstable();
+            for from in cuts[0]..cuts[1] {
+                made.extend((cuts[1]..cuts[2]).map(|to| Edge { from, to, reason: Reason::Repository }));
+            }
+        }
+        made.retain(|edge| edge.from != edge.to);
+        (Graph { tasks: 24, edges: made, barriers: Vec::new() }, roles)
+    })
+}
+
+fn tasks(roles: &[usize]) -> Vec<DrawTask<'static>> {
+    let ids = ["a", "file:/etc/nginx/sites-enabled/some-rather-long-name.conf", "service:b"];
+    let classes = crate::draw::palette::CLASSES;
+    let task = |(n, &role): (usize, &usize)| DrawTask {
+        id: ids[n % ids.len()],
+        role: ["base", "web", "a role with a rather long name indeed", "d"][role],
+        class: classes[n % classes.len()],
+    };
+    roles.iter().enumerate().map(task).collect()
+}
+
+proptest! {
+    #[test]
+    fn nothing_ever_overlaps((graph, roles) in anything()) {
+        let tasks = tasks(&roles);
+        let picture = Picture::new(&graph, &tasks);
+        if let Err(wrong) = check(&picture) {
+            prop_assert!(false, "{}", wrong);
+        }
+        prop_assert!(roxmltree::Document::parse(&write(&picture)).is_ok());
+    }
+
+    #[test]
+    fn time_runs_to_the_right((graph, roles) in anything()) {
+        let tasks = tasks(&roles);
+        let picture = Picture::new(&graph, &tasks);
+        let layout = Layout::new(&picture);
+        for strand in &layout.chart.strands {
+            prop_assert!(layout.area(strand.from).right < layout.area(strand.to).left);
+        }
+    }
 }
