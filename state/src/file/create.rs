@@ -17,7 +17,7 @@ use rustix::{
 use crate::StateError;
 
 use super::{
-    backend::{builder, storage},
+    backend::{InOrder, builder, storage},
     explain::explain,
     format,
 };
@@ -54,8 +54,10 @@ pub(super) fn create(path: &Path) -> Result<(), StateError> {
 }
 
 fn fill(path: &Path, file: File) -> Result<(), StateError> {
-    let database =
-        builder().create_with_backend(storage(path, file)?).map_err(|error| explain(path, error))?;
+    let in_order = InOrder::new(true.into());
+    let database = builder()
+        .create_with_backend(storage(path, file, &in_order)?)
+        .map_err(|error| explain(path, error))?;
     let mut transaction = database.begin_write().map_err(|error| explain(path, error))?;
     transaction.set_quick_repair(true);
     format::initialize(path, &transaction)?;

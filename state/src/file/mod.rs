@@ -15,6 +15,7 @@ mod opened;
 mod overlay;
 mod redb_store;
 mod redb_tables;
+mod seal;
 #[cfg(test)]
 mod tests;
 mod waiting;

@@ -62,15 +62,18 @@ pub(super) fn open(path: &Path, access: Access) -> Result<Option<Opened>, StateE
 
 impl Opened {
     /// What tells this file from others.
-    pub(super) fn identity(&self) -> (u64, u64) {
+    pub(super) fn identity(&self) -> Identity {
         (self.device, self.inode)
     }
 }
 
-/// Whether the path still leads to the file of this identity. Once the file is locked this must
-/// be asked: before, someone may have moved it away.
-pub(super) fn is_at(path: &Path, identity: (u64, u64)) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == identity)
+/// Device and inode.
+pub(super) type Identity = (u64, u64);
+
+/// What the path leads to, if that is still the file of this identity. Once the file is locked
+/// this must be asked: before, someone may have moved it away.
+pub(super) fn still_at(path: &Path, identity: Identity) -> Option<fs::Metadata> {
+    fs::symlink_metadata(path).ok().filter(|metadata| (metadata.dev(), metadata.ino()) == identity)
 }
 
 fn refused(path: &Path, access: Access, error: io::Error) -> Result<Option<Opened>, StateError> {

@@ -5,6 +5,8 @@ use std::{collections::HashMap, io, ops::Bound, sync::Mutex};
 
 use redb::{BackendError, StorageBackend};
 
+use super::backend::locks_of;
+
 const PAGE: usize = 4096;
 
 /// A file with changes that are forgotten when this is dropped.
@@ -107,29 +109,7 @@ impl<S: StorageBackend> StorageBackend for Overlay<S> {
         self.below.close()
     }
 
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.below.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.below.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.below.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.below.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.below.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.below.query_lock_range(start, end)
-    }
+    locks_of!(below);
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError, RwLock},
+    sync::{Mutex, PoisonError, RwLock, atomic::Ordering},
     time::Duration,
 };
 
@@ -15,18 +15,19 @@ use crate::{
 
 use super::{
     DEFAULT_LOCK_WAIT,
-    backend::{builder, storage},
+    backend::{InOrder, builder, storage},
     create,
     explain::explain,
     format,
     guard::guarded,
-    opened::{self, Access, Opened},
+    opened::{self, Access, Identity, Opened},
     overlay::Overlay,
     redb_tables::{NoTables, ReadView, WriteView},
+    seal::{self, Seal},
     waiting::Waiting,
 };
 
-/// How often a file may be found in need of repair right after it was repaired.
+/// How often a file may be found doubtful right after it was gone over.
 const REPAIRS: u32 = 3;
 
 /// A store in a redb file. Nothing is held open between calls; any number of these, in any
@@ -38,7 +39,7 @@ pub struct RedbStore {
     /// Threads of one process queue here instead of polling the file's lock against each other.
     gate: RwLock<()>,
     /// The file that was found to be ours, by device and inode.
-    vetted: Mutex<Option<(u64, u64)>>,
+    vetted: Mutex<Option<Identity>>,
 }
 
 /// What came of one attempt to get at the file.
@@ -46,10 +47,18 @@ enum Attempt<R> {
     Done(R),
     /// Someone else is at it.
     Locked,
-    /// Whoever wrote last was killed, and a reader may not repair.
-    NeedsRepair,
+    /// It must be gone over first: it was not closed in order, or someone else has written to
+    /// it.
+    Doubtful,
     /// The path leads to another file by now.
     Moved,
+}
+
+/// Whether a file that someone else has written to is read all the same.
+#[derive(Clone, Copy, PartialEq)]
+enum Touched {
+    Read,
+    Doubt,
 }
 
 impl RedbStore {
@@ -122,9 +131,9 @@ impl RedbStore {
                 guarded(&self.path, || create::create(&self.path))?;
                 continue;
             };
-            match guarded(&self.path, || self.vet(opened.identity()))? {
+            match guarded(&self.path, || self.vet(&opened))? {
                 Attempt::Done(()) => {}
-                Attempt::Locked | Attempt::NeedsRepair => {
+                Attempt::Locked | Attempt::Doubtful => {
                     waiting.pause(&self.path)?;
                     continue;
                 }
@@ -132,30 +141,34 @@ impl RedbStore {
             }
             match guarded(&self.path, || self.attempt_write(opened, &mut body))? {
                 Attempt::Done(result) => return Ok(result),
-                Attempt::Locked | Attempt::NeedsRepair => waiting.pause(&self.path)?,
+                Attempt::Locked | Attempt::Doubtful => waiting.pause(&self.path)?,
                 Attempt::Moved => {}
             }
         }
     }
 
-    /// Makes sure that the file is ours and not too new, without writing to it: redb tidies up
-    /// whatever it opens for writing.
-    fn vet(&self, identity: (u64, u64)) -> Result<Attempt<()>, StateError> {
+    /// Makes sure that the file is ours, not too new and not damaged, without writing to it:
+    /// redb tidies up whatever it opens for writing.
+    fn vet(&self, opened: &Opened) -> Result<Attempt<()>, StateError> {
         let path = &self.path;
+        let identity = opened.identity();
         let mut vetted = self.vetted.lock().unwrap_or_else(PoisonError::into_inner);
-        if *vetted == Some(identity) {
+        let metadata =
+            opened.file.metadata().map_err(|source| StateError::Io { path: path.clone(), source })?;
+        if *vetted == Some(identity) && seal::state(&metadata) == Seal::Intact {
             return Ok(Attempt::Done(()));
         }
         let reopen = |access| Ok(opened::open(path, access)?.filter(|opened| opened.identity() == identity));
         let Some(opened) = reopen(Access::Read)? else { return Ok(Attempt::Moved) };
         let mut look = Some(|_: &dyn ReadTables| Ok(()));
-        match self.attempt_read(opened, &mut look)? {
+        match self.attempt_read(opened, Touched::Doubt, &mut look)? {
             Attempt::Done(()) => {}
-            Attempt::NeedsRepair => {
+            Attempt::Doubtful => {
                 let Some(opened) = reopen(Access::Write)? else { return Ok(Attempt::Moved) };
-                let overlay = Overlay::new(storage(path, opened.file)?)
+                let overlay = Overlay::new(storage(path, opened.file, &InOrder::default())?)
                     .map_err(|source| StateError::Io { path: path.clone(), source })?;
-                let database = match builder().create_with_backend(overlay) {
+                let database = match builder().set_check_integrity_on_open(true).create_with_backend(overlay)
+                {
                     Ok(database) => database,
                     Err(DatabaseError::DatabaseAlreadyOpen) => return Ok(Attempt::Locked),
                     Err(error) => return Err(explain(path, error)),
@@ -175,40 +188,49 @@ impl RedbStore {
     {
         let path = &self.path;
         let identity = opened.identity();
+        let in_order = InOrder::default();
         // "Create" makes a database of an empty file only, and this one was not empty.
-        let mut database = match builder().create_with_backend(storage(path, opened.file)?) {
+        let mut database = match builder().create_with_backend(storage(path, opened.file, &in_order)?) {
             Ok(database) => database,
             Err(DatabaseError::DatabaseAlreadyOpen) => return Ok(Attempt::Locked),
             Err(error) => return Err(explain(path, error)),
         };
-        if !opened::is_at(path, identity) {
+        if opened::still_at(path, identity).is_none() {
             return Ok(Attempt::Moved);
         }
         let Some(body) = body.take() else { return Ok(Attempt::Locked) };
         let result = body(path, &mut database);
-        // What was committed is durable by now. A file that could not be closed in order is
-        // repaired by whoever opens it next.
+        in_order.store(true, Ordering::Relaxed);
+        // What was committed is durable by now. A file that could not be closed in order says so
+        // in its header, and is repaired by whoever opens it next.
         let _ = database.close();
         result.map(Attempt::Done)
     }
 
-    fn attempt_read<R, F>(&self, opened: Opened, body: &mut Option<F>) -> Result<Attempt<R>, StateError>
+    fn attempt_read<R, F>(
+        &self,
+        opened: Opened,
+        touched: Touched,
+        body: &mut Option<F>,
+    ) -> Result<Attempt<R>, StateError>
     where
         F: FnOnce(&dyn ReadTables) -> Result<R, StateError>,
     {
         let path = &self.path;
         let identity = opened.identity();
-        let database = match builder().open_read_only_with_backend(storage(path, opened.file)?) {
+        let storage = storage(path, opened.file, &InOrder::default())?;
+        let database = match builder().open_read_only_with_backend(storage) {
             Ok(database) => database,
             Err(DatabaseError::DatabaseAlreadyOpen) => return Ok(Attempt::Locked),
-            Err(DatabaseError::RepairAborted) => return Ok(Attempt::NeedsRepair),
+            Err(DatabaseError::RepairAborted) => return Ok(Attempt::Doubtful),
             Err(error) => return Err(explain(path, error)),
         };
-        if !opened::is_at(path, identity) {
-            return Ok(Attempt::Moved);
-        }
+        let Some(metadata) = opened::still_at(path, identity) else { return Ok(Attempt::Moved) };
         let transaction = database.begin_read().map_err(|error| explain(path, error))?;
         format::check(path, &transaction)?;
+        if touched == Touched::Doubt && seal::state(&metadata) == Seal::Broken {
+            return Ok(Attempt::Doubtful);
+        }
         let view = ReadView::open(path, &transaction)?;
         let Some(body) = body.take() else { return Ok(Attempt::Locked) };
         body(&view).map(Attempt::Done)
@@ -220,6 +242,7 @@ impl Transact for RedbStore {
         let _turn = self.gate.read().unwrap_or_else(PoisonError::into_inner);
         let mut waiting = Waiting::new(self.wait);
         let mut repairs = 0;
+        let mut touched = Touched::Doubt;
         let mut body = Some(body);
         loop {
             let Some(opened) = opened::open(&self.path, Access::Read)? else {
@@ -229,17 +252,25 @@ impl Transact for RedbStore {
                     None => unreachable!(),
                 };
             };
-            match guarded(&self.path, || self.attempt_read(opened, &mut body))? {
+            match guarded(&self.path, || self.attempt_read(opened, touched, &mut body))? {
                 Attempt::Done(result) => return Ok(result),
                 Attempt::Locked => waiting.pause(&self.path)?,
-                Attempt::NeedsRepair if repairs == REPAIRS => {
+                Attempt::Doubtful if repairs == REPAIRS => {
                     let detail = "it needs repair again after each repair".to_owned();
                     return Err(StateError::Damaged { path: self.path.clone(), detail });
                 }
-                Attempt::NeedsRepair => {
+                Attempt::Doubtful => {
                     repairs += 1;
-                    // Opening it to write is the repair.
-                    self.exclusively_in_turn(|_, _| Ok(()))?;
+                    // Opening it to write goes over it, repairs it, and marks it.
+                    match self.exclusively_in_turn(|_, _| Ok(())) {
+                        Ok(()) => {}
+                        // Who may only read has to make do with the checks of each record; but
+                        // one that was not closed in order cannot be read at all.
+                        Err(StateError::Denied { .. }) if touched == Touched::Doubt => {}
+                        Err(error) => return Err(error),
+                    }
+                    // Where the mark cannot be kept, once is enough.
+                    touched = Touched::Read;
                 }
                 Attempt::Moved => {}
             }
@@ -252,7 +283,8 @@ impl Transact for RedbStore {
     ) -> Result<R, StateError> {
         self.exclusively(|path, database| {
             let mut transaction = database.begin_write().map_err(|error| explain(path, error))?;
-            // Else whoever opens the file after a kill -9 reads all of it first.
+            // Else redb goes over all of the file when it opens it after a kill -9, and once more
+            // after what was done to be sure of it.
             transaction.set_quick_repair(true);
             format::check_and_raise(path, &transaction)?;
             // An error drops the transaction, which undoes it.

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::{
     RedbStore,
     faulty::{self, Fault},
+    seal::{self, Seal},
 };
 use crate::{
     AuditEntry, ControllerId, HostResult, HostState, MemoryStore, NewRun, NodeUpdate, RunFinish, RunMode,
@@ -19,6 +20,10 @@ const NOON: Timestamp = Timestamp::from_micros(1_795_367_730_000_000);
 
 fn entry(what: &str) -> AuditEntry {
     AuditEntry { at: NOON, who: "anna".into(), what: what.into(), run: None }
+}
+
+fn finish() -> RunFinish {
+    RunFinish { state: RunState::Ok, finished: NOON, error: None }
 }
 
 /// A run of a few hosts, in three transactions and one more for the log.
@@ -43,7 +48,7 @@ fn a_run(store: &RedbStore) -> Result<RunSummary, StateError> {
     };
     store.record_hosts(&id, &[record("a"), record("b")])?;
     store.upsert_nodes(&[NodeUpdate::new("a"), NodeUpdate::new("b")])?;
-    store.finish_run(&id, &RunFinish { state: RunState::Ok, finished: NOON, error: None })
+    store.finish_run(&id, &finish())
 }
 
 /// Whatever the store holds must hang together; returns how far the last run got.
@@ -223,4 +228,29 @@ proptest! {
         };
         prop_assert_eq!(file.read(all).unwrap(), memory.read(all).unwrap());
     }
+}
+
+#[test]
+fn what_was_closed_in_order_is_marked_and_what_was_not_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = RedbStore::open(folder.path().join("state.redb")).unwrap();
+    let state = || seal::state(&fs::metadata(store.path()).unwrap());
+    store.append_audit(&[entry("before")]).unwrap();
+    assert_eq!(state(), Seal::Intact);
+    store.audit(1).unwrap();
+    assert!(store.finish_run(&"20261122-171530-k3f".parse().unwrap(), &finish()).is_err());
+    assert_eq!(state(), Seal::Intact);
+
+    // A whole copy is gone over once, and marked.
+    let bytes = fs::read(store.path()).unwrap();
+    fs::write(store.path(), &bytes).unwrap();
+    assert_eq!(state(), Seal::Broken);
+    assert_eq!(store.audit(9).unwrap().len(), 1);
+    assert_eq!(state(), Seal::Intact);
+
+    faulty::plan(Some(Fault::NoSpace), 3);
+    store.append_audit(&[entry("lost")]).unwrap_err();
+    faulty::plan(None, 0);
+    store.append_audit(&[entry("after")]).unwrap();
+    assert_eq!(state(), Seal::Intact);
 }

@@ -1,6 +1,8 @@
 //! Records that look like those of real runs.
 #![allow(dead_code, reason = "each test binary uses some of these")]
 
+use std::path::Path;
+
 use cm_state::{
     ControllerId, Digest, HostRecord, HostResult, HostState, LastChange, NewRun, NodeUpdate, ResourceUpdate,
     RunFinish, RunId, RunMode, RunState, TaskChange, TaskOutcome, TaskOutput, TaskResult, Timestamp,
@@ -8,6 +10,13 @@ use cm_state::{
 
 /// 2026-11-22T17:15:30Z.
 pub const NOON: Timestamp = Timestamp::from_micros(1_795_367_730_000_000);
+
+/// A folder in memory, where there is such a place: what these tests do a thousand times says
+/// nothing about disks, and waits for them.
+pub fn quick_folder() -> tempfile::TempDir {
+    let place = Some(Path::new("/dev/shm")).filter(|place| place.is_dir());
+    tempfile::tempdir_in(place.unwrap_or(&std::env::temp_dir())).unwrap()
+}
 
 pub fn minutes(count: i64) -> Timestamp {
     NOON.plus_micros(count * 60_000_000)
