@@ -32,9 +32,9 @@ params! {
         /// `present` or `absent`.
         state: State = State::Present,
         /// The line as it should be.
-        line: Option<String>,
-        /// A regular expression. Present: the last line it matches becomes `line`; where it matches none,
-        /// or does not match `line` itself and `line` is there already, nothing is replaced. Absent:
+        text: Option<String>,
+        /// A regular expression. Present: the last line it matches becomes `text`; where it matches none,
+        /// or does not match `text` itself and `text` is there already, nothing is replaced. Absent:
         /// every line it matches goes. It matches anywhere in a line unless it says `^` or `$`.
         r#match: Option<String>,
         /// A regular expression: a new line is put after the last line it matches; without one, at the end.
@@ -58,11 +58,11 @@ pub const MODULE: Module = Module { schema: &LineOfFile::SCHEMA, compile };
 fn compile(params: &Params) -> Result<Box<dyn Resource>, ParamError> {
     let given = LineOfFile::from_params(params)?;
     let ownership = Ownership { mode: given.mode, owner: given.owner, group: given.group };
-    if let Some(line) = &given.line
+    if let Some(line) = &given.text
         && line.contains(['\n', '\r'])
     {
         return Err(ParamError::new(
-            "line",
+            "text",
             "is one line and cannot hold a line break; `block` manages several",
         ));
     }
@@ -73,7 +73,7 @@ fn compile(params: &Params) -> Result<Box<dyn Resource>, ParamError> {
         (pattern("match", given.r#match)?, pattern("after", given.after)?, pattern("before", given.before)?);
     let edit = match given.state {
         State::Present => {
-            let line = given.line.ok_or_else(|| ParamError::new("line", "is required (a string)"))?;
+            let line = given.text.ok_or_else(|| ParamError::new("text", "is required (a string)"))?;
             let place = match (after, before) {
                 (Some(_), Some(_)) => {
                     return Err(ParamError::new("before", "cannot be given together with `after`"));
@@ -92,10 +92,10 @@ fn compile(params: &Params) -> Result<Box<dyn Resource>, ParamError> {
                     return Err(ParamError::new(name, "cannot be given for a line that is to be absent"));
                 }
             }
-            match (given.line, matches) {
+            match (given.text, matches) {
                 (None, None) => {
                     return Err(ParamError::new(
-                        "line",
+                        "text",
                         "or `match` is required: they say which lines are to go",
                     ));
                 }

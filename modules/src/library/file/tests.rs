@@ -195,7 +195,7 @@ fn edits_of_other_tasks_are_part_of_the_content() {
     let (node, store) = (Overlay::new(&Empty), Store::default());
     let path = ("path", Value::from("/x"));
     let file = task("file", &[path.clone(), ("content", store.text("a\n"))]);
-    let line = task("line", &[path, ("line", "b".into())]);
+    let line = task("line", &[path, ("text", "b".into())]);
     let edits: [&dyn Resource; 1] = [&*line];
     let context = Context { edits: &edits, ..context(&node, &store, Mode::Apply) };
     let Seen::Differs(changes) = file.look(&context).unwrap() else { panic!("it differs") };
@@ -247,7 +247,7 @@ fn a_plan_assumes_what_may_come_with_what_was_predicted() {
     assert!(crate::node::Commands::run(&image, &command).unwrap().success());
     file.change(&plan).unwrap();
     assert_eq!(file.look(&plan).unwrap(), Seen::AsWanted);
-    let line = task("line", &[("path", "/etc/nginx/y".into()), ("line", "a".into())]);
+    let line = task("line", &[("path", "/etc/nginx/y".into()), ("text", "a".into())]);
     line.change(&plan).unwrap();
     assert_eq!(line.look(&plan).unwrap(), Seen::AsWanted);
 }

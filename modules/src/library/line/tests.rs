@@ -87,15 +87,15 @@ fn parameters_are_checked_without_a_node() {
         params.insert("path".into(), "/etc/x".into());
         compile(&params).err().expect("it is refused").to_string()
     };
-    assert_eq!(error(&[]), "`line` is required (a string)");
-    assert!(error(&[("line", "a\nb".into())]).contains("`block` manages several"));
-    let message = error(&[("line", "a".into()), ("match", "(".into())]);
+    assert_eq!(error(&[]), "`text` is required (a string)");
+    assert!(error(&[("text", "a\nb".into())]).contains("`block` manages several"));
+    let message = error(&[("text", "a".into()), ("match", "(".into())]);
     assert!(message.starts_with("`match` is not a regular expression"), "{message}");
     assert!(error(&[("state", "absent".into())]).contains("or `match` is required"));
     assert!(
-        error(&[("state", "absent".into()), ("line", "a".into()), ("after", "b".into())]).contains("absent")
+        error(&[("state", "absent".into()), ("text", "a".into()), ("after", "b".into())]).contains("absent")
     );
-    let both = [("line", "a".into()), ("after", "b".into()), ("before", "c".into())];
+    let both = [("text", "a".into()), ("after", "b".into()), ("before", "c".into())];
     assert_eq!(error(&both), "`before` cannot be given together with `after`");
 }
 
@@ -104,7 +104,7 @@ fn a_file_is_edited_made_and_left_alone() {
     everywhere(|node, base| {
         let (store, path) = (Store::default(), base.join("conf"));
         let line = |more: &[(&'static str, Value)]| {
-            let mut params = vec![("path", at(&path)), ("line", "b".into())];
+            let mut params = vec![("path", at(&path)), ("text", "b".into())];
             params.extend_from_slice(more);
             task("line", &params)
         };
