@@ -1,1 +1,18 @@
-//! See ARCHITECTURE.md.
+//! The harness of the workspace's own suite over the built program `cm`.
+//!
+//! Nothing here knows the inside of `cm`: roles are written as the contract has them, `cm` is started as a user
+//! starts it, and what became of a host is read from the host itself, past SSH and past `cm`.
+
+mod changes;
+mod hosts;
+mod program;
+mod ran;
+mod repository;
+mod waiting;
+
+pub use changes::{Difference, differences};
+pub use hosts::{Hosts, hosts};
+pub use program::{cm, program, skipped};
+pub use ran::{Ran, finish};
+pub use repository::{Repository, Started};
+pub use waiting::eventually;

@@ -1,0 +1,98 @@
+//! One lab for all tests of a process, taken down when the process has ended, however it ends.
+
+use std::{
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{ChildStdin, Command, Stdio},
+    sync::OnceLock,
+};
+
+use cm_lab::{HostSpec, Lab, LabSpec, Release};
+
+use crate::{program, skipped};
+
+/// The hosts of the lab: one of each release, and a second Debian 12 for what may break a host.
+const HOSTS: [(&str, Release); 4] = [
+    ("d11", Release::Debian11),
+    ("d12", Release::Debian12),
+    ("d13", Release::Debian13),
+    ("e12", Release::Debian12),
+];
+
+/// Real hosts.
+pub struct Hosts {
+    /// The lab.
+    pub lab: Lab,
+    /// A folder for this process's files, gone with the lab.
+    pub folder: PathBuf,
+    /// Its end, which comes with this process's, is what the lab's undertaker waits for.
+    _alive: ChildStdin,
+}
+
+/// The hosts, booted by the first who asks; none where they cannot be, which is said.
+///
+/// # Panics
+/// When they do not boot, or where CI wants every test to run.
+#[must_use]
+pub fn hosts() -> Option<&'static Hosts> {
+    static HOSTS: OnceLock<Option<Hosts>> = OnceLock::new();
+    let hosts = HOSTS.get_or_init(|| match cm_lab::requirements() {
+        Ok(()) => Some(boot()),
+        Err(missing) => {
+            skipped(&format!("real hosts: {missing}"));
+            None
+        }
+    });
+    hosts.as_ref()
+}
+
+fn boot() -> Hosts {
+    let name = format!("suite-{}", std::process::id());
+    let folder = tempfile::Builder::new().prefix("cm-suite-").tempdir().expect("a folder for temporary files").keep();
+    let alive = undertaker(&name, &folder);
+    let hosts = HOSTS.iter().map(|(name, release)| HostSpec { name: (*name).into(), release: *release }).collect();
+    let spec = LabSpec::new(&name, hosts, folder.join("lab"));
+    let lab = cm_lab::up(&spec, &mut |_| {}).unwrap_or_else(|error| panic!("the lab does not boot: {error}: {:?}", error.hint()));
+    Hosts { lab, folder, _alive: alive }
+}
+
+/// A process of its own that takes the lab down when this one has ended: a killed suite leaves nothing behind.
+fn undertaker(name: &str, folder: &Path) -> ChildStdin {
+    let script = "read -r _; \"$1\" lab down \"$2\"; rm -r \"$3\"";
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script, "cm-suite-undertaker"]).arg(program()).arg(name).arg(folder).process_group(0);
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    child.expect("/bin/sh starts").stdin.expect("its input is a pipe")
+}
+
+impl Hosts {
+    /// The names of the hosts with Debian 11, 12 and 13.
+    pub const RELEASES: [&'static str; 3] = ["d11", "d12", "d13"];
+
+    /// The address of a host.
+    ///
+    /// # Panics
+    /// When there is no such host.
+    #[must_use]
+    pub fn address(&self, host: &str) -> String {
+        self.lab.host_status(host).expect("a host of the lab").address.to_string()
+    }
+
+    /// What a script prints on a host, run as root past SSH and past `cm`.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[track_caller]
+    pub fn sh(&self, host: &str, script: &str) -> String {
+        let output = self.lab.exec(host, &["sh", "-c", script]).expect("a running host");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{host}: {script}: {} {error}", output.status);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Whether a script succeeds on a host.
+    #[must_use]
+    pub fn holds(&self, host: &str, script: &str) -> bool {
+        self.lab.exec(host, &["sh", "-c", script]).is_ok_and(|output| output.status.success())
+    }
+}
