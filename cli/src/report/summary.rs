@@ -9,6 +9,9 @@ use std::{
 use cm_engine::{HostEnd, HostReport, TaskLabel, Trouble};
 use cm_wire::{Change, Outcome, Output, TaskResult};
 
+/// Distinct changes that are kept for the summary: memory must not grow with hosts × tasks.
+const GROUPS_KEPT: usize = 500;
+
 /// Counts of hosts by how they ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct HostTally {
@@ -83,11 +86,13 @@ pub struct Summary {
     pub unknown: Vec<UnknownGroup>,
     pub failures: Vec<FailureGroup>,
     pub troubles: Vec<HostTrouble>,
+    /// Changes beyond those that are kept for showing.
+    pub more_changes: usize,
     pub agents_sent: usize,
     /// Hosts on which at least one task was started or that were reached at all.
     pub touched: usize,
     start: Instant,
-    by_change: BTreeMap<String, usize>,
+    by_change: BTreeMap<[u8; 32], usize>,
 }
 
 impl Default for Summary {
@@ -99,6 +104,7 @@ impl Default for Summary {
             unknown: Vec::new(),
             failures: Vec::new(),
             troubles: Vec::new(),
+            more_changes: 0,
             agents_sent: 0,
             touched: 0,
             start: Instant::now(),
@@ -171,8 +177,12 @@ impl Summary {
             Outcome::Changed => {
                 self.tasks.changed += 1;
                 // Grouped by everything that is shown; the same task with another diff is another group.
-                let key = format!("{}\0{:?}", task.id, result.changes);
+                let key = change_key(task, &result.changes);
                 let next = self.changes.len();
+                if next >= GROUPS_KEPT && !self.by_change.contains_key(&key) {
+                    self.more_changes += 1;
+                    return;
+                }
                 let index = *self.by_change.entry(key).or_insert(next);
                 if index == next {
                     self.changes.push(ChangeGroup {
@@ -221,4 +231,9 @@ pub fn name_hosts(hosts: &[Arc<str>]) -> String {
         few if few.len() <= 4 => few.join(", "),
         many => format!("{} hosts ({}, …)", many.len(), many[..3].join(", ")),
     }
+}
+
+/// A change by everything that is shown of it.
+fn change_key(task: &TaskLabel, changes: &[Change]) -> [u8; 32] {
+    cm_wire::Digest::of(format!("{}\0{changes:?}", task.id).as_bytes()).0
 }

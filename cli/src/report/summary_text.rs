@@ -44,8 +44,9 @@ fn changes(header: &RunHeader, summary: &Summary, out: &mut String) {
             line(out, &format!("    {text}"));
         }
     }
-    if summary.changes.len() > GROUPS_SHOWN {
-        line(out, &format!("… and {} more changes: `cm show {}`", summary.changes.len() - GROUPS_SHOWN, header.run));
+    let more = summary.changes.len().saturating_sub(GROUPS_SHOWN) + summary.more_changes;
+    if more > 0 {
+        line(out, &format!("… and {more} more changes: `cm show {}`", header.run));
     }
     for group in &summary.unknown {
         let because = if group.because.is_empty() { "itself".to_owned() } else { group.because.join(", ") };
