@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Check, Miss, Probe, Seeing, seconds};
+use super::{Check, Miss, ONE_LOOK, Probe, Seeing, seconds};
 use crate::{
     AbsolutePath, Context, Int, Module, ParamError, Params, Problem, Resource, node::Command, params,
 };
@@ -75,6 +75,8 @@ impl Probe for CommandProbe {
 
     fn look(&self, context: &Context<'_>, limit: Duration) -> Result<Seeing, Problem> {
         let check = &self.0;
+        // To be run again and again but never to its end would help nobody.
+        let limit = limit.max(ONE_LOOK).min(context.remaining());
         let command = Command {
             cwd: check.cwd.as_ref().map(|cwd| cwd.0.clone()),
             run_as: context.run_as.map(str::to_owned),

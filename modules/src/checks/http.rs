@@ -8,7 +8,7 @@ use std::{
 use cm_wire::Value;
 
 use super::{
-    Check, Miss, Probe, Seeing,
+    Check, Miss, ONE_LOOK, Probe, Seeing,
     http_client::{Request, Response, Target, exchange},
     port::connect,
 };
@@ -205,6 +205,7 @@ impl Probe for HttpProbe {
     }
 
     fn look(&self, context: &Context<'_>, limit: Duration) -> Result<Seeing, Problem> {
+        let limit = limit.min(ONE_LOOK);
         let answer = match &self.0.url.plain {
             None => self.curl(context, limit)?,
             Some(target) => {

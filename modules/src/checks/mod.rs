@@ -20,4 +20,4 @@ pub use command::CommandProbe;
 pub use file::{FileProbe, FileState};
 pub use http::{HttpProbe, Url};
 pub use port::{PortProbe, PortState};
-pub use probe::{Check, Miss, Probe, Seeing, poll, seconds};
+pub use probe::{Check, Miss, ONE_LOOK, Probe, Seeing, poll, seconds};

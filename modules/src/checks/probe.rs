@@ -9,7 +9,9 @@ use crate::{Class, Context, Effect, Prefetch, Problem, Resource, Seen, Touches};
 /// How long a check of a run that has just changed something waits, where it says nothing itself.
 const AFTER_CHANGES: Duration = Duration::from_secs(10);
 /// How long one look may wait for an answer.
-const ONE_LOOK: Duration = Duration::from_secs(30);
+pub const ONE_LOOK: Duration = Duration::from_secs(30);
+/// How long a look may wait that begins when the time is all but out.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 /// Between two looks: short at first, since most things come up at once.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// Between two questions whether the run is being stopped.
@@ -41,7 +43,8 @@ pub trait Probe: Send + Sync {
     /// What is looked at, for messages: `http://127.0.0.1/`.
     fn subject(&self) -> String;
 
-    /// Looks once and waits no longer than `limit` for an answer.
+    /// Looks once and waits no longer than `limit` for an answer. That is all the time that is left: a
+    /// probe whose question may get lost asks again sooner.
     ///
     /// # Errors
     /// When it cannot be looked at at all, whatever its state: waiting would not help.
@@ -60,10 +63,10 @@ pub fn poll(probe: &dyn Probe, within: Duration, context: &Context<'_>) -> Resul
     let end = (Instant::now() + within).min(context.deadline);
     let mut pause = PAUSES.0;
     loop {
-        // A single look still gets the time an answer takes.
+        // A single look still gets the time that an answer takes, and so does the last one.
         let left = if within.is_zero() { ONE_LOOK } else { end.saturating_duration_since(Instant::now()) };
-        let seeing =
-            probe.look(context, left.clamp(Duration::from_secs(1), ONE_LOOK).min(one_attempt(context)))?;
+        let limit = left.max(LAST_LOOK).min(one_attempt(context));
+        let seeing = probe.look(context, limit)?;
         let Err(miss) = seeing else { return Ok(Ok(())) };
         let next = Instant::now() + pause;
         if next >= end {
