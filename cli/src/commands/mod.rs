@@ -3,7 +3,7 @@
 mod apply;
 mod completions;
 mod facts;
-//mod graph;
+mod graph;
 mod history;
 mod init;
 mod lab;
@@ -36,8 +36,8 @@ pub enum Command {
     Run(run::Arguments),
     /// Show what hosts say about themselves.
     Facts(facts::Arguments),
-    // Draw the graph of a role, each edge with its reason.
-    //Graph(graph::Arguments),
+    /// Draw the graph of a role, each edge with its reason.
+    Graph(graph::Arguments),
     /// Show the variables of a host and where each comes from.
     Vars(vars::Arguments),
     /// List what was run.
@@ -69,7 +69,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         Command::Verify(arguments) => apply::run(options, arguments, cm_wire::Mode::Verify),
         Command::Run(arguments) => run::run(options, arguments),
         Command::Facts(arguments) => facts::run(options, arguments),
-        //Command::Graph(arguments) => graph::run(options, arguments),
+        Command::Graph(arguments) => graph::run(options, arguments),
         Command::Vars(arguments) => vars::run(options, arguments),
         Command::History(arguments) => history::run(options, arguments),
         Command::Show(arguments) => show::run(options, arguments),
