@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
-use russh::{Preferred, SshId, cipher, client, compression, kex, mac};
+use russh::{Limits, Preferred, SshId, cipher, client, compression, kex, mac};
 
 use crate::endpoint::Endpoint;
 
@@ -81,6 +81,11 @@ pub(crate) struct HostKeyOrder {
     pub certificates: bool,
 }
 
+/// Keys are changed by us only after this many bytes in one direction, a quarter of what OpenSSH allows AES (2^32 blocks). For
+/// other ciphers sshd asks for it earlier. russh's own limit of 1 GiB is dangerous on a jump host's connection: what is
+/// still under way on all channels when we ask must not exceed two windows, or russh gives up.
+const REKEY_AFTER: usize = 1 << 34;
+
 /// Makes russh's configuration for one connection.
 pub(crate) fn client_config(endpoint: &Endpoint, order: HostKeyOrder) -> client::Config {
     let certificates = if order.certificates { order.keys.clone() } else { Vec::new() };
@@ -89,6 +94,11 @@ pub(crate) fn client_config(endpoint: &Endpoint, order: HostKeyOrder) -> client:
         nodelay: true,
         // The queue of a channel is not used (see `pipe`), only the confirmation passes through it.
         channel_buffer_size: 4,
+        limits: Limits {
+            rekey_write_limit: REKEY_AFTER,
+            rekey_read_limit: REKEY_AFTER,
+            rekey_time_limit: Duration::from_secs(24 * 3600),
+        },
         keepalive_interval: (!endpoint.keepalive.is_zero()).then_some(endpoint.keepalive),
         keepalive_max: endpoint.keepalive_max as usize,
         preferred: Preferred {

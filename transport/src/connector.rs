@@ -201,8 +201,13 @@ impl Connector {
             .map_err(|source| ConnectCause::Jump { jump: jump.host.clone(), source })?;
         // The same address may be another machine behind another jump host.
         let permit = self.permit(format!("{} > {}", jump.socket_name(), endpoint.socket_name())).await;
-        let opening = via.open_stream(&endpoint.address, endpoint.port);
-        let stream = match tokio::time::timeout(endpoint.connect_timeout, opening).await {
+        // In a task of its own: if the answer comes too late, the stream is still closed and not forgotten.
+        let opening = tokio::spawn({
+            let (via, address, port) = (Arc::clone(&via), endpoint.address.clone(), endpoint.port);
+            async move { via.open_stream(&address, port).await }
+        });
+        let opened = tokio::time::timeout(endpoint.connect_timeout, opening).await;
+        let stream = match opened.map(|joined| joined.unwrap_or_else(|error| Err(error.to_string()))) {
             Ok(Ok(stream)) => stream,
             Ok(Err(reason)) => {
                 return Err(ConnectCause::JumpRefused {
@@ -248,33 +253,38 @@ impl Connector {
 
     /// Returns the one connection to a jump host, opening it if need be.
     async fn jump(&self, endpoint: &Endpoint) -> JumpResult {
-        loop {
-            let mut waiting = {
-                let mut jumps = self.lock_jumps();
-                match jumps.get(endpoint) {
-                    Some(JumpState::Up(connection)) if !connection.is_closed() => {
-                        return Ok(Arc::clone(connection));
-                    }
-                    Some(JumpState::Down(error, since)) if since.elapsed() < JUMP_FAILURE_KEPT => {
-                        return Err(Arc::clone(error));
-                    }
-                    Some(JumpState::Connecting(waiting)) => waiting.clone(),
-                    _ => {
-                        let (sender, receiver) = watch::channel(None);
-                        jumps.insert(endpoint.clone(), JumpState::Connecting(receiver.clone()));
-                        self.open_jump(endpoint.clone(), sender);
-                        receiver
-                    }
+        let mut waiting = {
+            let mut jumps = self.lock_jumps();
+            match jumps.get(endpoint) {
+                Some(JumpState::Up(connection)) if !connection.is_closed() => {
+                    return Ok(Arc::clone(connection));
                 }
-            };
-            if let Ok(result) = waiting.wait_for(Option::is_some).await
-                && let Some(result) = &*result
-            {
-                return result.clone();
+                Some(JumpState::Down(error, since)) if since.elapsed() < JUMP_FAILURE_KEPT => {
+                    return Err(Arc::clone(error));
+                }
+                Some(JumpState::Connecting(waiting)) => waiting.clone(),
+                _ => {
+                    let (sender, receiver) = watch::channel(None);
+                    jumps.insert(endpoint.clone(), JumpState::Connecting(receiver.clone()));
+                    self.open_jump(endpoint.clone(), sender);
+                    receiver
+                }
             }
-            // Whoever was connecting is gone without a result (its runtime ended): start again.
-            self.lock_jumps().remove(endpoint);
+        };
+        if let Ok(result) = waiting.wait_for(Option::is_some).await
+            && let Some(result) = &*result
+        {
+            return result.clone();
         }
+        // The task that was connecting is gone without a word: it panicked.
+        self.lock_jumps().remove(endpoint);
+        let cause = ConnectCause::Closed {
+            address: endpoint.socket_name(),
+            phase: Phase::Connect,
+            reason: "connecting ended without a result, which is a fault of cm".to_owned(),
+            attempts: 1,
+        };
+        Err(Arc::new(error(endpoint, cause, 1, Instant::now())))
     }
 
     /// Connects to a jump host in a task of its own: the host that asked first may give up, the others still wait.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -250,7 +250,11 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, line {}", self.file.display(), self.line)
+        // The home directory as people write it.
+        match std::env::home_dir().and_then(|home| self.file.strip_prefix(home).ok().map(Path::to_owned)) {
+            Some(rest) => write!(f, "~/{}, line {}", rest.display(), self.line),
+            None => write!(f, "{}, line {}", self.file.display(), self.line),
+        }
     }
 }
 

@@ -29,6 +29,7 @@ struct WireState {
     open_refusal: Option<String>,
     lost: Option<String>,
     said: Option<String>,
+    banner: Option<String>,
     accepted_key: Option<AcceptedKey>,
     refused_key: Option<ConnectCause>,
 }
@@ -38,6 +39,8 @@ struct ChannelEntry {
     output: Pipe,
     /// Taken by whoever opened the channel.
     reader: Option<PipeReader>,
+    /// Closed before it was taken.
+    closed: bool,
     input: Arc<InputGate>,
     kind: ChannelKind,
 }
@@ -106,7 +109,9 @@ impl Wire {
     pub fn take_stream(&self, id: ChannelId) -> Option<ChannelEnds> {
         let mut state = self.lock();
         state.register(id);
-        state.channels.get_mut(&id).and_then(ChannelEntry::take_ends)
+        let ends = state.channels.get_mut(&id)?.take_ends();
+        state.forget_if_closed(id);
+        ends
     }
 
     /// Takes the ends of a session channel and says where standard error and exit status go.
@@ -133,9 +138,14 @@ impl Wire {
         self.lock().open_refusal.take()
     }
 
-    /// Returns what the server said in its disconnect message.
+    /// Returns what the server said in its disconnect message and its banner.
     pub fn said(&self) -> Option<String> {
-        self.lock().said.clone()
+        let state = self.lock();
+        // PAM (`nologin`, expired accounts) speaks through the banner before sshd hangs up.
+        match (&state.said, &state.banner) {
+            (Some(said), Some(banner)) => Some(format!("{said} ({banner})")),
+            (said, banner) => said.clone().or_else(|| banner.clone()),
+        }
     }
 
     /// Returns the host key that was accepted.
@@ -166,8 +176,22 @@ impl WireState {
         }
         self.channels.entry(id).or_insert_with(|| {
             let (output, reader) = pipe(PipeLimits::default());
-            ChannelEntry { output, reader: Some(reader), input: Arc::default(), kind: ChannelKind::Stream }
+            ChannelEntry {
+                output,
+                reader: Some(reader),
+                closed: false,
+                input: Arc::default(),
+                kind: ChannelKind::Stream,
+            }
         });
+    }
+}
+
+impl WireState {
+    fn forget_if_closed(&mut self, id: ChannelId) {
+        if self.channels.get(&id).is_some_and(|entry| entry.closed) {
+            self.channels.remove(&id);
+        }
     }
 }
 
@@ -245,6 +269,13 @@ impl client::Handler for ClientHandler {
         }
     }
 
+    async fn auth_banner(&mut self, banner: &str, _session: &mut client::Session) -> Result<(), Self::Error> {
+        let text: Vec<&str> = banner.split_whitespace().collect();
+        let text: String = text.join(" ").chars().filter(|one| !one.is_control()).take(300).collect();
+        self.wire.lock().banner = Some(text).filter(|text| !text.is_empty());
+        Ok(())
+    }
+
     async fn channel_open_confirmation(
         &mut self,
         id: ChannelId,
@@ -293,9 +324,14 @@ impl client::Handler for ClientHandler {
         channel: ChannelId,
         _session: &mut client::Session,
     ) -> Result<(), Self::Error> {
-        let entry = self.wire.lock().channels.remove(&channel);
-        if let Some(mut entry) = entry {
+        let mut state = self.wire.lock();
+        if let Some(entry) = state.channels.get_mut(&channel) {
             entry.close();
+            // Whoever opened it may not have looked yet, and must find what came.
+            entry.closed = true;
+            if entry.reader.is_none() {
+                state.channels.remove(&channel);
+            }
         }
         Ok(())
     }

@@ -308,6 +308,11 @@ impl Resolver {
             .clone()
             .or_else(|| settings.host_name.clone())
             .unwrap_or_else(|| wanted.host.clone());
+        // `[fe80::1]` is written where a port could follow.
+        let address = match address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(inner) => inner.to_owned(),
+            None => address,
+        };
         let user = wanted
             .user
             .clone()

@@ -277,11 +277,7 @@ async fn run(handle: russh::server::Handle, mut channel: Channel<Msg>, command: 
             let (mut input, output) = channel.split();
             while let Some(message) = input.wait().await {
                 match message {
-                    ChannelMsg::Data { data } => {
-                        if output.data_bytes(data).await.is_err() {
-                            return;
-                        }
-                    }
+                    ChannelMsg::Data { data } if output.data_bytes(data.clone()).await.is_err() => return,
                     ChannelMsg::Eof => break,
                     _ => {}
                 }
