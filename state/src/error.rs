@@ -1,6 +1,10 @@
 //! What can go wrong with the state, and what to do about each.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Why the state could not be read or written. [`StateError::hint`] says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -130,48 +134,45 @@ impl StateError {
     /// What a person can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        let move_away = |path: &PathBuf| {
-            let shown = path.display();
-            format!(
-                "nothing was written to it. Put a backup in its place, or move it away (`mv {shown} {shown}.old`): \
-                 the next run makes a new one. What is lost then is history and what was last seen; \
-                 hosts and their journals are not touched"
-            )
-        };
         Some(match self {
-            Self::Busy { .. } => {
+            Self::Busy { path, .. } => format!(
                 "another cm is at work on it; try again when it is done. If none is, see which process \
-                 has the file open (`fuser -v FILE`) and end it"
-                    .to_owned()
-            }
+                 has the file open (`fuser -v {}`) and end it",
+                quoted(path)
+            ),
             Self::Foreign { path, .. } => format!(
-                "nothing was written to it. Name another file as the state in cm.toml, or move this one away (`mv {0} {0}.old`)",
-                path.display()
+                "nothing was written to it. Name another file as the state in cm.toml, or move this one \
+                 away (`mv {0} {0}.old`)",
+                quoted(path)
             ),
             Self::Empty { path } => format!(
-                "cm never leaves an empty file; a full disk or a crash of the machine may have. Put a backup in its place, \
-                 or remove it (`rm {}`): the next run makes a new one",
-                path.display()
+                "cm never leaves an empty file; a full disk or a crash of the machine may have. Put a \
+                 backup in its place, or remove it (`rm {}`): the next run makes a new one",
+                quoted(path)
             ),
-            Self::Damaged { path, .. } => move_away(path),
-            Self::Newer { path, .. } => format!(
-                "use a cm at least as new as the one that wrote it, or give this one a state file of its own; \
-                 nothing was written to `{}`",
-                path.display()
+            Self::Damaged { path, .. } => format!(
+                "cm did not change what it holds. Put a backup in its place, or move it away \
+                 (`mv {0} {0}.old`): the next run makes a new one. What is lost then is history and what \
+                 was last seen; hosts and their journals are not touched",
+                quoted(path)
             ),
+            Self::Newer { .. } => {
+                "nothing was written to it. Use a cm at least as new as the one that wrote it, or give \
+                 this one a state file of its own"
+                    .to_owned()
+            }
             Self::Denied { path, action, .. } => format!(
-                "it takes the right to {action} the file: `ls -l {0}` shows whose it is; if cm was once run by root here, \
-                 `sudo chown -R \"$USER\" {1}`",
-                path.display(),
-                path.parent().unwrap_or(path).display()
+                "it takes the right to {action} the file; `ls -l {0}` shows whose it is. If cm was once \
+                 run by root here: `sudo chown \"$USER\" {0}`",
+                quoted(path)
             ),
             Self::Create { path, .. } => format!(
-                "it takes the right to write to `{}`; or name another file as the state in cm.toml",
-                path.parent().unwrap_or(path).display()
+                "it takes the right to write to the folder {}; or name another file as the state in cm.toml",
+                quoted(folder(path))
             ),
             Self::NoSpace { path, .. } => format!(
                 "free some space (`df -h {}`); what was recorded before is whole",
-                path.parent().unwrap_or(path).display()
+                quoted(folder(path))
             ),
             Self::Io { .. } => {
                 "what was recorded before is whole unless the disk itself is failing (see `dmesg`)".to_owned()
@@ -182,6 +183,21 @@ impl StateError {
             Self::AmbiguousRun { .. } => "give more letters of its id".to_owned(),
             Self::Engine { .. } | Self::TooLarge { .. } | Self::Encode { .. } => return None,
         })
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A path as one types it to a shell.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 
@@ -203,4 +219,39 @@ fn few(candidates: &[String]) -> String {
         text.push_str(", …");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::StateError;
+
+    #[test]
+    fn says_what_where_and_what_to_do() {
+        let error = StateError::Busy {
+            path: "my repo/.cm/state.redb".into(),
+            waited: Duration::from_secs(30),
+            holders: vec![12, 34],
+        };
+        assert_eq!(
+            error.to_string(),
+            "the state file `my repo/.cm/state.redb` is in use: it was not free within 30s (processes 12, 34 hold it)"
+        );
+        assert!(error.hint().unwrap().contains("`fuser -v 'my repo/.cm/state.redb'`"));
+
+        let error = StateError::Damaged { path: "a'b".into(), detail: "the checksum does not fit".into() };
+        assert_eq!(error.to_string(), "the state file `a'b` is damaged: the checksum does not fit");
+        assert!(error.hint().unwrap().contains(r"`mv 'a'\''b' 'a'\''b'.old`"), "{:?}", error.hint());
+
+        let error = StateError::AmbiguousRun {
+            given: "2026".into(),
+            candidates: (0..7).map(|n| format!("2026112{n}-171530-k3f")).collect(),
+        };
+        assert_eq!(
+            error.to_string(),
+            "`2026` could be any of 7 runs: 20261120-171530-k3f, 20261121-171530-k3f, 20261122-171530-k3f, \
+             20261123-171530-k3f, 20261124-171530-k3f, …"
+        );
+    }
 }
