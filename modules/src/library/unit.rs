@@ -209,10 +209,9 @@ impl Wanted {
         let written = node.write(&file, &content, Attributes { mode: 0o644, uid: 0, gid: 0 }, None);
         let shown = file.to_string_lossy();
         let finished = written.and_then(|_| {
-            node.run(&Command::change(
-                &["systemd-analyze", "--no-pager", "verify", "--", &shown],
-                context.deadline,
-            ))
+            let argv = ["systemd-analyze", "--no-pager", "verify", "--", &shown];
+            let env = [("SYSTEMD_COLORS".to_owned(), "0".to_owned())].into();
+            node.run(&Command { env, ..Command::change(&argv, context.deadline) })
         });
         node.remove_tree(&folder).doing(&doing)?;
         let mut finished = finished.doing("running `systemd-analyze verify`")?;

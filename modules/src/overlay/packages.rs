@@ -177,8 +177,24 @@ impl Packages for Overlay<'_> {
         if !predicted.installed.is_empty() {
             self.packages.brought.store(true, Ordering::Relaxed);
         }
-        Transacted { results, notes: Vec::new() }
+        let unasked: Vec<&str> = predicted
+            .removed
+            .iter()
+            .map(String::as_str)
+            .filter(|&name| !transaction.requests.iter().any(|request| takes_away(request, name)))
+            .collect();
+        let notes = if unasked.is_empty() {
+            Vec::new()
+        } else {
+            vec![format!("{} would be removed, too", unasked.join(", "))]
+        };
+        Transacted { results, notes }
     }
+}
+
+fn takes_away(request: &PackageRequest, name: &str) -> bool {
+    request.name.split(':').next() == name.split(':').next()
+        && matches!(request.action, PackageAction::Remove | PackageAction::Purge)
 }
 
 impl Layer {

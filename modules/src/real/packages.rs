@@ -1,6 +1,11 @@
 //! Packages of this machine: finds its package manager and hands over to it.
 
-use std::{collections::BTreeMap, path::Path, time::Instant};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
 
 use super::{
     Real,
@@ -24,6 +29,8 @@ const OWN: &str = "/var/lib/cm/apt";
 pub(super) struct PackagesState {
     dpkg: dpkg::Cached,
     index: IndexState,
+    /// One transaction at a time, whatever dpkg's own lock says.
+    changing: Mutex<()>,
 }
 
 impl Real {
@@ -82,7 +89,11 @@ impl Packages for Real {
 
     fn transact(&self, transaction: &Transaction) -> Transacted {
         let transacted = match self.apt() {
-            Ok(apt) => apt.transact(transaction),
+            Ok(apt) => {
+                // Poisoned: a transaction panicked; what dpkg has is read anew anyway.
+                let _one = self.packages.changing.lock().unwrap_or_else(PoisonError::into_inner);
+                apt.transact(transaction)
+            }
             Err(problem) => Transacted {
                 results: transaction.requests.iter().map(|_| Err(problem.clone())).collect(),
                 notes: Vec::new(),

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use cm_wire::Output;
@@ -19,6 +19,8 @@ use crate::{
 
 /// Between two looks at a unit that is on its way up.
 const POLL: Duration = Duration::from_millis(50);
+/// How far the log is read back from the moment a unit was started.
+const JUST_BEFORE: Duration = Duration::from_secs(2);
 /// Lines of the log that an error shows.
 const LOG_LINES: &str = "10";
 
@@ -77,6 +79,7 @@ impl Units for Real {
             // A service that failed too often is not started again until its count is set back.
             self.systemctl(&[verb(UnitAction::Forget), "--", name], deadline)?;
         }
+        let begun = SystemTime::now();
         let finished = self.systemctl(&[verb(action), "--no-ask-password", "--", name], deadline);
         self.units.forget();
         let finished = finished?;
@@ -93,7 +96,7 @@ impl Units for Real {
             .hint(format!(
                 "a longer `timeout` waits longer; `journalctl -u {name}` on the node says what it does"
             ))
-            .output(self.log(name)));
+            .output(self.log(name, begun)));
         }
         if refused(&finished.output) {
             return Err(Problem::new(format!("{shown} was refused: {}", last_words(&finished.output)))
@@ -101,13 +104,15 @@ impl Units for Real {
                 .output(finished.output));
         }
         match action {
-            UnitAction::Start | UnitAction::Restart => Err(self.did_not_start(name, &finished.output)?),
+            UnitAction::Start | UnitAction::Restart => {
+                Err(self.did_not_start(name, &finished.output, begun)?)
+            }
             UnitAction::Reload => Err(Problem::new(format!(
                 "{name} did not reload: {}",
                 last_words(&finished.output)
             ))
             .hint("it goes on with its former configuration; its log says what is wrong with the new one")
-            .output(self.log(name))),
+            .output(self.log(name, begun))),
             _ => Err(Problem::new(format!("{shown} failed: {}", last_words(&finished.output)))
                 .output(finished.output)),
         }
@@ -115,6 +120,8 @@ impl Units for Real {
 
     fn settle(&self, name: &str, during: Duration, deadline: Instant) -> Result<(), Problem> {
         let before = self.query_one(name)?;
+        // The start itself was just before.
+        let begun = SystemTime::now() - JUST_BEFORE;
         let mut up_since: Option<Instant> = None;
         let mut unit = before.clone();
         loop {
@@ -130,7 +137,7 @@ impl Units for Real {
                 // A oneshot has done its work when it has ended well.
                 // systemd forgets a unit that nothing refers to as soon as it has ended: only its log is left.
                 "inactive" if unit.result == "success" => {
-                    let log = self.log(name);
+                    let log = self.log(name, begun);
                     if log.stdout.lines().next_back().is_some_and(|line| line.contains("skipped")) {
                         return Err(Problem::new(format!(
                             "systemd did not start {name}: a condition of the unit does not hold"
@@ -147,7 +154,7 @@ impl Units for Real {
                 }
                 "activating" if unit.sub != "auto-restart" && !restarted => {}
                 "deactivating" if !restarted => {}
-                _ => return Err(self.did_not_stay(name, &unit)),
+                _ => return Err(self.did_not_stay(name, &unit, begun)),
             }
             if Instant::now() >= deadline {
                 return Err(Problem::new(format!(
@@ -155,7 +162,7 @@ impl Units for Real {
                     state_words(&unit)
                 ))
                 .hint("a longer `timeout` waits longer")
-                .output(self.log(name)));
+                .output(self.log(name, begun)));
             }
             std::thread::sleep(POLL);
             unit = self.query_one(name)?;
@@ -251,30 +258,36 @@ impl Real {
         Ok(finished)
     }
 
-    /// The last lines of a unit's log; what is wrong with a service stands there and nowhere else.
-    fn log(&self, name: &str) -> Output {
-        let argv = ["journalctl", "-u", name, "-b", "-n", LOG_LINES, "--no-pager", "-q", "--no-hostname"];
+    /// The last lines of a unit's log since then; what is wrong with a service stands there and nowhere else.
+    fn log(&self, name: &str, since: SystemTime) -> Output {
+        // What it has been told but not written yet is often the very line that matters.
+        let _ = self.run(&Command::query(&["journalctl", "--sync"]));
+        // The journal's clock is the machine's, read to the second.
+        let since = since.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let since = format!("--since=@{since}");
+        let argv =
+            ["journalctl", "-u", name, "-b", &since, "-n", LOG_LINES, "--no-pager", "-q", "--no-hostname"];
         match self.run(&Command::query(&argv)) {
             Ok(finished) => Output { status: 0, stdout: finished.output.stdout, stderr: String::new() },
             Err(_) => Output::default(),
         }
     }
 
-    fn did_not_start(&self, name: &str, output: &Output) -> Result<Problem, Problem> {
+    fn did_not_start(&self, name: &str, output: &Output, begun: SystemTime) -> Result<Problem, Problem> {
         let unit = self.query_one(name)?;
         if unit.load != "loaded" || (unit.active == "inactive" && unit.result == "success") {
             return Ok(
                 Problem::new(format!("{name} did not start: {}", last_words(output))).output(output.clone())
             );
         }
-        let log = self.log(name);
+        let log = self.log(name, begun);
         Ok(Problem::new(format!("{name} did not start: it is {}", state_words(&unit)))
             .hint(start_hint(name, &unit, &log.stdout))
             .output(log))
     }
 
-    fn did_not_stay(&self, name: &str, unit: &UnitState) -> Problem {
-        let log = self.log(name);
+    fn did_not_stay(&self, name: &str, unit: &UnitState, begun: SystemTime) -> Problem {
+        let log = self.log(name, begun);
         let message = format!("{name} did not stay up after its start: it is {}", state_words(unit));
         Problem::new(message).hint(start_hint(name, unit, &log.stdout)).output(log)
     }

@@ -35,8 +35,22 @@ struct Known {
     /// Answers, and names that were asked for (an unknown one has no answer).
     policies: BTreeMap<String, Policy>,
     asked: BTreeSet<String>,
+    /// All names that anybody asked for in this run: asked for together when the answers are out of date.
+    wanted: BTreeSet<String>,
+    /// The last refresh of this run: the copy's or the node's own, when, of which sources, how it ended.
+    refreshed: Option<(bool, Instant, Option<SystemTime>, Result<(), Problem>)>,
     /// The state of dpkg's database those answers belong to.
     of: Option<Arc<Database>>,
+}
+
+impl Known {
+    /// Forgets the answers of another state of the index.
+    fn read_another(&mut self, copy: bool) {
+        self.copy = copy;
+        self.complaints.clear();
+        self.policies.clear();
+        self.asked.clear();
+    }
 }
 
 impl IndexState {
@@ -56,12 +70,17 @@ impl Apt<'_> {
             known.asked.clear();
             known.of = Some(Arc::clone(&database));
         }
-        let missing: Vec<&String> = names.iter().filter(|name| !known.asked.contains(*name)).collect();
+        known.wanted.extend(names.iter().cloned());
+        let missing: Vec<String> = if names.iter().all(|name| known.asked.contains(name)) {
+            Vec::new()
+        } else {
+            known.wanted.difference(&known.asked).cloned().collect()
+        };
         for missing in missing.chunks(400) {
             let mut argv = vec!["apt-cache".to_owned(), "policy".to_owned()];
             argv.extend(self.query_options(known.copy));
             argv.push("--".to_owned());
-            argv.extend(missing.iter().map(|name| (*name).clone()));
+            argv.extend(missing.iter().cloned());
             let finished = self
                 .commands
                 .run(&Command { argv, ..Command::query(&[]) })
@@ -69,11 +88,12 @@ impl Apt<'_> {
             if !finished.success() {
                 return Err(told("`apt-cache policy`", &finished.output));
             }
-            let mut answers = output::policies(&finished.output.stdout);
+            let answers = output::policies(&finished.output.stdout);
             let native = format!(":{}", database.native());
-            for &name in missing {
+            for name in missing {
                 let answer = answers
-                    .remove(name)
+                    .get(name)
+                    .cloned()
                     .or_else(|| answers.get(name.strip_suffix(native.as_str())?).cloned());
                 known.policies.extend(answer.map(|policy| (name.clone(), policy)));
                 known.asked.insert(name.clone());
@@ -116,19 +136,45 @@ impl Apt<'_> {
         // A plan may find the node's own index fresh, or the copy of an earlier plan.
         if fresh(&lists) {
             if known.copy {
-                *known = Known::default();
+                known.read_another(false);
             }
             return Ok(false);
         }
         if copy && fresh(&own_lists) {
             if !known.copy {
-                *known = Known { copy: true, ..Known::default() };
+                known.read_another(true);
             }
             return Ok(false);
         }
+        if let Some((of_copy, when, of_sources, result)) = &known.refreshed
+            && (*of_copy, *of_sources) == (copy, sources)
+        {
+            // A source that did not answer just now would be waited for again by every package.
+            let since = when.elapsed().as_secs();
+            match result {
+                Ok(()) if older_than > 0 && since <= older_than => return Ok(false),
+                Err(problem) if since <= UNKNOWN_AGE => return Err(problem.clone()),
+                _ => {}
+            }
+        }
+        let result = self.update(&mut known, copy, &lists, &own_lists, deadline);
+        // Refreshing itself writes nothing there; a source that comes later is another one.
+        known.refreshed = Some((copy, Instant::now(), sources, result.clone()));
+        result.map(|()| true)
+    }
+
+    /// Runs `apt-get update`.
+    fn update(
+        &self,
+        known: &mut Known,
+        copy: bool,
+        lists: &Path,
+        own_lists: &Path,
+        deadline: Instant,
+    ) -> Result<(), Problem> {
         let mut argv = vec!["apt-get".to_owned(), "update".to_owned(), "-q".to_owned()];
         if copy {
-            copy_lists(&lists, &own_lists)
+            copy_lists(lists, own_lists)
                 .doing(format_args!("copying the package index to {}", own_lists.display()))?;
             argv.extend(copy_options(self.own).into_iter().flat_map(|option| ["-o".to_owned(), option]));
         } else {
@@ -138,7 +184,8 @@ impl Apt<'_> {
             .commands
             .run(&Command { argv, deadline, ..Command::query(&[]) })
             .doing("running `apt-get update`")?;
-        *known = Known { copy, complaints: output::complaints(&finished.output), ..Known::default() };
+        known.read_another(copy);
+        known.complaints = output::complaints(&finished.output);
         let reached =
             finished.output.stdout.lines().any(|line| line.starts_with("Hit:") || line.starts_with("Get:"));
         if finished.timed_out {
@@ -156,10 +203,10 @@ impl Apt<'_> {
             let _ = fs::remove_dir_all(self.own);
         }
         // apt leaves its files' times as the server has them: the folder's own says when it was asked.
-        if let Ok(folder) = fs::File::open(if copy { &own_lists } else { &lists }) {
+        if let Ok(folder) = fs::File::open(if copy { own_lists } else { lists }) {
             let _ = folder.set_modified(SystemTime::now());
         }
-        Ok(true)
+        Ok(())
     }
 
     /// When the sources of packages last changed.
@@ -174,10 +221,9 @@ impl Apt<'_> {
             .max()
     }
 
-    /// The error of a name that the index does not know.
-    pub(super) fn unknown_name(&self, name: &str) -> Problem {
+    /// Adds what helps with a name that the index does not know.
+    pub(super) fn explain_unknown(&self, problem: Problem, name: &str) -> Problem {
         let complaints = self.index.lock().complaints.clone();
-        let problem = Problem::new(format!("there is no package `{name}` in the index of packages"));
         if !complaints.is_empty() {
             return problem
                 .hint("the index could not be refreshed completely; apt's words are in the output")

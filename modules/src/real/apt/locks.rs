@@ -16,6 +16,9 @@ pub(super) const INSTALLATION: &[&str] =
 /// What refreshing the index needs.
 pub(super) const INDEX: &[&str] = &["var/lib/apt/lists/lock"];
 
+/// Characters of a command line that are shown.
+const MOST_SHOWN: usize = 80;
+
 /// Waits until nobody holds any of these locks.
 ///
 /// # Errors
@@ -47,10 +50,12 @@ fn holder(file: &Path) -> Option<String> {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ");
+    let shown: String = command.chars().take(MOST_SHOWN).collect();
+    let more = if shown.len() < command.len() { "…" } else { "" };
     Some(if command.is_empty() {
         format!("`{}` (pid {pid})", name.trim())
     } else {
-        format!("`{}` (pid {pid}: {command})", name.trim())
+        format!("`{}` (pid {pid}: {shown}{more})", name.trim())
     })
 }
 
@@ -96,7 +101,7 @@ mod tests {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap() == "held"));
         let told = holder(&file).unwrap();
-        assert!(told.contains("pid ") && told.contains("hold_the_lock"), "{told}");
+        assert!(told.contains("pid ") && told.contains("cm_modules"), "{told}");
         let error = wait(&root, INSTALLATION, Instant::now()).unwrap_err();
         assert!(error.message.contains("/var/lib/dpkg/lock "), "{}", error.message);
         drop(process.stdin.take());

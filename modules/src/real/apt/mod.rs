@@ -59,3 +59,6 @@ impl Apt<'_> {
         Ok(versions.find(|version| version_matches(pattern, version)))
     }
 }
+
+#[cfg(test)]
+mod tests;

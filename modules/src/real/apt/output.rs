@@ -7,6 +7,9 @@ use cm_wire::Output;
 /// Lines of a maintainer script that are shown before dpkg's own error.
 const SCRIPT_LINES: usize = 10;
 
+/// Lines of apt's words that are shown.
+const MOST_LINES: usize = 24;
+
 /// One package as `apt-cache policy` tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Policy {
@@ -107,6 +110,11 @@ pub(super) fn complaints(output: &Output) -> Vec<String> {
     // apt says the same of every index of a source.
     let mut seen = BTreeSet::new();
     lines.retain(|line| seen.insert(line.clone()));
+    if lines.len() > MOST_LINES {
+        // The last ones say what came of it.
+        let cut = lines.len() - MOST_LINES;
+        lines.splice(MOST_LINES / 2..MOST_LINES / 2 + cut, [format!("… {cut} more lines")]);
+    }
     lines
 }
 
@@ -249,6 +257,14 @@ Conf nginx (1.22.1-9 Debian:12/stable [amd64])
             first_error(&output).unwrap(),
             "Unable to correct problems, you have held broken packages."
         );
+    }
+
+    #[test]
+    fn long_complaints_are_cut_in_the_middle() {
+        let stderr: String = (0..100).map(|n| format!("E: {n}\n")).collect();
+        let lines = complaints(&Output { status: 100, stdout: String::new(), stderr });
+        assert_eq!((lines.len(), lines[0].as_str(), lines[24].as_str()), (25, "E: 0", "E: 99"));
+        assert_eq!(lines[12], "… 76 more lines");
     }
 
     #[test]

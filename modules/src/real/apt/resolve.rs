@@ -53,33 +53,25 @@ impl Apt<'_> {
         deadline: Instant,
     ) -> Result<Resolved, Problem> {
         let first = self.resolve_as_is(requests)?;
-        let unknown = |resolved: &Resolved| {
-            resolved.steps.iter().any(|step| step.as_ref().is_err_and(|refusal| refusal.unknown))
-        };
-        if !unknown(&first) {
+        if !first.steps.iter().any(|step| step.as_ref().is_err_and(|refusal| refusal.unknown)) {
             return Ok(first);
         }
-        match self.refresh(copy, UNKNOWN_AGE, deadline) {
-            Ok(true) => self.resolve_as_is(requests),
-            // A copy of an earlier plan may have taken the place of the node's own index.
-            Ok(false) if copy => self.resolve_as_is(requests),
-            Ok(false) => Ok(first),
-            Err(problem) => Ok(Resolved {
-                steps: first
-                    .steps
-                    .into_iter()
-                    .map(|step| {
-                        step.map_err(|refusal| Refusal {
-                            problem: Problem {
-                                message: format!("{}, and {}", refusal.problem.message, problem.message),
-                                ..problem.clone()
-                            },
-                            ..refusal
-                        })
-                    })
-                    .collect(),
-            }),
-        }
+        let (resolved, unrefreshed) = match self.refresh(copy, UNKNOWN_AGE, deadline) {
+            // Not refreshed: the copy of an earlier plan may have taken the place of the node's own index.
+            Ok(_) => (self.resolve_as_is(requests)?, None),
+            Err(problem) => (first, Some(problem)),
+        };
+        let explain = |(step, request): (Result<Step, Refusal>, &PackageRequest)| match (step, &unrefreshed) {
+            (Err(refusal), Some(problem)) if refusal.unknown => {
+                let message = format!("{}, and {}", refusal.problem.message, problem.message);
+                Err(Refusal { problem: Problem { message, ..problem.clone() }, ..refusal })
+            }
+            (Err(refusal), None) if refusal.unknown && refusal.problem.hint.is_none() => {
+                Err(Refusal { problem: self.explain_unknown(refusal.problem, &request.name), ..refusal })
+            }
+            (step, _) => step,
+        };
+        Ok(Resolved { steps: resolved.steps.into_iter().zip(requests).map(explain).collect() })
     }
 
     fn resolve_as_is(&self, requests: &[PackageRequest]) -> Result<Resolved, Problem> {
@@ -103,7 +95,7 @@ impl Apt<'_> {
             let installed = database.installed(name).filter(|package| package.provided_by.is_none());
             let mark = |manual: bool| if manual { Step::Nothing } else { Step::MarkManual };
             let policy = policies.get(name);
-            let known = || policy.ok_or_else(|| Refusal { problem: self.unknown_name(name), unknown: true });
+            let known = || policy.ok_or_else(|| unknown_name(name));
             let word = match &installed {
                 Some(_) => Some(format!("{name}-")),
                 None if database.remains(name) == crate::node::Remains::Broken => Some(format!("{name}-")),
@@ -175,6 +167,11 @@ fn needs_index(request: &PackageRequest, database: &Database) -> bool {
         PackageAction::Latest => true,
         PackageAction::Remove | PackageAction::Purge | PackageAction::Hold | PackageAction::Unhold => false,
     }
+}
+
+fn unknown_name(name: &str) -> Refusal {
+    let message = format!("there is no package `{name}` in the index of packages");
+    Refusal { problem: Problem::new(message), unknown: true }
 }
 
 fn no_such_version(name: &str, pattern: &str, versions: &[String]) -> Problem {
