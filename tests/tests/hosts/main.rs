@@ -1,4 +1,14 @@
 //! The main job on real hosts with Debian 11, 12 and 13. The hosts are booted once for all of these tests.
 
+mod accounts;
+mod commands;
+mod cut_short;
+mod example;
 mod files;
+mod large;
+mod no_agent;
 mod packages;
+mod run_options;
+mod secrets;
+mod services;
+mod unreachable;

@@ -12,6 +12,9 @@ fn a_package_through_its_versions_holds_and_its_end() {
     repository.role("latest", "tasks:\n  - package: [cm-lab-daemon, cm-lab-lib]\n    state: latest\n    held: false\n");
     repository.role("present", "tasks:\n  - package: [cm-lab-lib, cm-lab-daemon]\n");
     repository.role("gone", "tasks:\n  - package: cm-lab-daemon\n    state: absent\n");
+    for host in Hosts::RELEASES {
+        hosts.sh(host, "dpkg -P cm-lab-daemon cm-lab-lib 2>/dev/null");
+    }
     repository.converges("old on releases");
     for host in Hosts::RELEASES {
         assert_eq!(hosts.sh(host, LOOK), "cm-lab-daemon 1.0 hi\ncm-lab-lib 1.0 ii\n", "on {host}");
