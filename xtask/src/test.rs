@@ -113,10 +113,14 @@ fn docs(_: &mut Tally) -> Result<()> {
 /// Runs tests and counts what they say of themselves: `test result:` lines, and `skipped: why` lines.
 fn counted(command: &mut std::process::Command, tally: &mut Tally) -> Result<()> {
     println!("$ {}", shell::show(command));
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
-    let output = child.stdout.take().map(BufReader::new);
-    for line in output.into_iter().flat_map(BufRead::lines) {
-        let line = line?;
+    // Both streams in one: a skipped test says so on standard error, past the harness.
+    let (reader, writer) = std::io::pipe()?;
+    command.stdout(writer.try_clone()?).stderr(writer).stdin(Stdio::null());
+    let mut child = command.spawn()?;
+    // The command holds the writing ends; they must be gone for the reading to end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
         println!("{line}");
         if let Some(result) = line.strip_prefix("test result: ") {
             tally.passed += number_before(result, "passed");
