@@ -10,6 +10,7 @@ use std::{
 use cm_inventory::{HostId, OriginKind};
 use cm_roles::{Argument, Role, RoleParam, template::UNDEFINED};
 use cm_syntax::{Diagnostic, Span};
+use cm_wire::{Secret, Value as Wire};
 use minijinja::{
     Error, ErrorKind, Value,
     value::{Enumerator, Object},
@@ -28,6 +29,8 @@ pub(crate) struct HostScope {
     pub secrets: Arc<SecretsObject>,
     /// Errors of lazily rendered values, told instead of the errors they cause.
     pub failures: Mutex<Vec<Diagnostic>>,
+    /// Values made of secrets in another form, to be hidden like them.
+    pub derived_secrets: Mutex<Vec<Secret>>,
     /// Variables that were asked for and that this host does not have.
     pub missing: Mutex<BTreeSet<String>>,
 }
@@ -70,10 +73,20 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Every text in a value, to be hidden.
+pub(crate) fn secret_texts(value: &Wire, found: &mut Vec<Secret>) {
+    match value {
+        Wire::Text(text) => found.push(Secret::new(text.clone())),
+        Wire::List(items) => items.iter().for_each(|item| secret_texts(item, found)),
+        Wire::Map(entries) => entries.values().for_each(|item| secret_texts(item, found)),
+        _ => {}
+    }
+}
+
 impl HostScope {
     pub fn new(project: Arc<Inner>, host: HostId, node: Option<Value>, others: FactsBook) -> Arc<Self> {
         let secrets = Arc::new(SecretsObject::new(project.secrets.clone()));
-        Arc::new(Self { project, host, node, others, secrets, failures: Mutex::default(), missing: Mutex::default() })
+        Arc::new(Self { project, host, node, others, secrets, failures: Mutex::default(), derived_secrets: Mutex::default(), missing: Mutex::default() })
     }
 
     /// Another host as this one sees it; failures and used secrets count here.
@@ -85,6 +98,7 @@ impl HostScope {
             others: self.others.clone(),
             secrets: self.secrets.clone(),
             failures: Mutex::default(),
+            derived_secrets: Mutex::default(),
             missing: Mutex::default(),
         })
     }
@@ -227,8 +241,15 @@ impl RoleScope {
             }
             rendering.push((name.to_owned(), argument.span));
         }
-        let value = argument.evaluate(self.host.project.roles.templates(), &self.context());
+        let templates = self.host.project.roles.templates();
+        let value = argument.evaluate(templates, &self.context());
         lock(&self.rendering).pop();
+        if let Ok(value) = &value
+            && argument.changes_secrets(templates)
+            && let Ok(value) = cm_roles::value::to_wire(value)
+        {
+            secret_texts(&value, &mut lock(&self.host.derived_secrets));
+        }
         value
     }
 }

@@ -234,3 +234,38 @@ fn secrets_in_clear_text() {
     ]);
     insta::assert_snapshot!(repository.errors());
 }
+
+#[test]
+fn what_is_certain_on_every_host_is_told_without_one() {
+    let repository = Repository::new(&[
+        ("inventory.yaml", INVENTORY),
+        (
+            "roles/web/role.yaml",
+            "needs: [base]
+tasks:
+  - file: /etc/a
+    mode: \"0600\"
+  - file: /etc/b
+    when: node.cpus > 100
+    mode: \"0600\"
+  - file: /etc/c
+    become: deploy
+",
+        ),
+        ("roles/base/role.yaml", "tasks:\n  - file: /etc/a\n    mode: \"0644\"\n  - file: /etc/b\n    mode: \"0644\"\n"),
+        (
+            "roles/unused/role.yaml",
+            "params: { x: { type: string, default: y } }
+tasks:
+  - package: nginx
+    needs: file:/etc/x
+  - file: /etc/x
+    content: \"{{ x }}\"
+    needs: service:nginx
+  - service: nginx
+    needs: package:nginx
+",
+        ),
+    ]);
+    insta::assert_snapshot!(repository.errors());
+}

@@ -23,14 +23,10 @@ fn two_tasks_that_contradict_each_other() {
   - file: /etc/c
   - file: /etc/c
     state: absent
-  - file: /etc/d
-    content: x
-  - file: /etc/d
-    content: y
   - file: /etc/e
     state: absent
   - line: /etc/e
-    line: x
+    text: x
   - user: deploy
     sensitive: true
     shell: /bin/sh
@@ -64,10 +60,30 @@ tasks:
   - file: \"{{ 'relative' }}\"
   - file: \"/etc/{{ item }}\"
     each: port
-  - file: /etc/g
-    become: deploy
   - file: /etc/h
     template: \"{{ name | default('no') }}.j2\"
+"
+    );
+}
+
+#[test]
+fn two_tasks_that_contradict_each_other_only_on_a_host() {
+    told!(
+        "params: { mode: { type: string, default: \"0600\" }, user: { type: string, default: deploy } }
+tasks:
+  - file: /etc/a
+    mode: \"0644\"
+  - file: /etc/a
+    mode: \"{{ mode }}\"
+  - file: /etc/d
+    content: x
+  - file: /etc/d
+    content: y
+  - file: /etc/c
+    owner: root
+  - file: /etc/c
+    when: node.cpus > 0
+    owner: \"{{ user }}\"
 "
     );
 }

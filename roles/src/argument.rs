@@ -95,6 +95,17 @@ impl Argument {
         self.literal().and_then(Wire::as_text)
     }
 
+    /// Whether it prints secrets in another form, so that they cannot be found in what it gives.
+    #[must_use]
+    pub fn changes_secrets(&self, templates: &Templates) -> bool {
+        match &self.form {
+            Form::Literal { .. } => false,
+            Form::Template(name) | Form::Expression(_, name) => templates.changes_secrets(name),
+            Form::List(items) => items.iter().any(|item| item.changes_secrets(templates)),
+            Form::Map(entries) => entries.iter().any(|(_, item)| item.changes_secrets(templates)),
+        }
+    }
+
     /// The value for templates, each lone expression with its own type.
     ///
     /// # Errors

@@ -8,17 +8,18 @@ use std::{
 use cm_modules::Thing;
 use cm_roles::{Reference, ReferenceText, RunAs, Target, TaskList, means};
 use cm_syntax::{Diagnostic, Diagnostics, nearest};
-use cm_wire::{Notice, Notify, Value as Wire};
+use cm_wire::{Notice, Notify};
 
 use super::{
     HostPlan, Request, TaskOrigin,
     instances::Instance,
     merge::{Merged, MergedTasks},
+    order::OrderTask,
     render::Draft,
 };
 use crate::{
-    graph::{self, GraphRole, GraphTask},
-    scope::HostScope,
+    graph::{self, GraphRole},
+    scope::{HostScope, lock, secret_texts},
 };
 
 /// What a task refers to, by place in the list of tasks.
@@ -50,18 +51,16 @@ pub(super) fn arrange(
         place[*old] = Some(new);
     }
     let moved = |links: &BTreeSet<usize>| -> Vec<usize> { links.iter().filter_map(|old| place[*old]).collect() };
-    let graph_tasks: Vec<GraphTask> = kept
+    let order_tasks: Vec<OrderTask> = kept
         .iter()
         .map(|&old| {
             let task = &merged.tasks[old];
-            GraphTask {
-                id: ids[old].clone(),
+            OrderTask {
+                rendered: task.rendered.clone(),
                 role: task.first().instance,
-                touches: task.rendered.touches.clone(),
                 needs: moved(&links[old].needs),
                 restarts: moved(&links[old].restarts),
                 reloads: moved(&links[old].reloads),
-                parallel: task.rendered.params.get("parallel") == Some(&Wire::Bool(true)),
             }
         })
         .collect();
@@ -69,15 +68,10 @@ pub(super) fn arrange(
         .iter()
         .map(|instance| GraphRole { name: instance.role.name.to_string(), needs: instance.needs.clone() })
         .collect();
-    let graph = graph::build(&graph_tasks, &roles).map_err(|cycle| {
+    let graph = scope.project.orders.order(order_tasks, roles).map_err(|cycle| {
         let places = |task: usize| merged.tasks[kept[task]].first().task.span;
         Diagnostics::from(cycle_diagnostic(&cycle, |task| ids[kept[task]].clone(), places))
     })?;
-    let mut after: Vec<Vec<u32>> = vec![Vec::new(); kept.len()];
-    for edge in graph.task_edges() {
-        // Numbers of tasks fit: nobody has four thousand million.
-        after[edge.to].push(edge.from as u32);
-    }
     let edits = edits(&merged.tasks, &kept);
     let mut contents = HashMap::new();
     let mut tasks = Vec::with_capacity(kept.len());
@@ -87,7 +81,7 @@ pub(super) fn arrange(
         let first = task.first();
         contents.extend(task.rendered.contents.iter().cloned());
         let drafts = || task.drafts.iter().map(|draft| draft.task);
-        let hidden = drafts().any(|task| task.sensitive);
+        let hidden = task.rendered.changes_secrets || drafts().any(|task| task.sensitive);
         let notify = |links: &BTreeSet<usize>, notice| {
             moved(links).into_iter().map(move |service| Notify { task: service as u32, notice }).collect::<Vec<_>>()
         };
@@ -99,7 +93,7 @@ pub(super) fn arrange(
             module: first.task.module_name.to_string(),
             role: instances[first.instance].role.name.to_string(),
             params: task.rendered.params.clone(),
-            after: std::mem::take(&mut after[new]),
+            after: Vec::new(),
             notify: notices,
             edits: edits.get(&new).cloned().unwrap_or_default(),
             sensitive: hidden,
@@ -116,6 +110,7 @@ pub(super) fn arrange(
     }
     let checks_from = kept.iter().take_while(|&&old| merged.tasks[old].first().list != TaskList::Verify).count();
     let mut secrets = scope.secrets.used();
+    secrets.append(&mut lock(&scope.derived_secrets));
     secrets.extend(sensitive_params(instances));
     Ok(HostPlan {
         host: scope.project.inventory.host(scope.host).name().to_owned(),
@@ -124,7 +119,7 @@ pub(super) fn arrange(
         contents,
         secrets,
         origins,
-        graph: Arc::new(graph),
+        graph,
         roles: instances.iter().map(|instance| instance.role.name.to_string()).collect(),
     })
 }
@@ -370,21 +365,11 @@ fn sensitive_params(instances: &[Instance]) -> Vec<cm_wire::Secret> {
             if let Some(value) = instance.scope.variable(&param.name.value)
                 && let Ok(value) = cm_roles::value::to_wire(&value)
             {
-                texts(&value, &mut found);
+                secret_texts(&value, &mut found);
             }
         }
     }
     found
-}
-
-/// Every text in a value.
-fn texts(value: &Wire, found: &mut Vec<cm_wire::Secret>) {
-    match value {
-        Wire::Text(text) => found.push(cm_wire::Secret::new(text.clone())),
-        Wire::List(items) => items.iter().for_each(|item| texts(item, found)),
-        Wire::Map(entries) => entries.values().for_each(|item| texts(item, found)),
-        _ => {}
-    }
 }
 
 /// A circle of tasks with the reason of each step.

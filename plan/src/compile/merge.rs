@@ -37,7 +37,7 @@ pub(super) fn merge<'a>(scope: &Arc<HostScope>, drafts: Drafts<'a>) -> Result<Me
     let mut diagnostics = Diagnostics::new();
     for draft in drafts.tasks {
         let touches = &draft.rendered.touches;
-        if touches.part || draft.list == TaskList::Verify {
+        if touches.part || draft.partial || draft.list == TaskList::Verify {
             tasks.push(Merged { rendered: draft.rendered.clone(), drafts: vec![draft] });
             continue;
         }
@@ -127,6 +127,7 @@ fn join(known: &Merged<'_>, draft: &Draft<'_>, thing: &Thing) -> Result<Arc<Rend
         Ok(resource) => {
             joined.touches = resource.touches();
             joined.contents.extend(right.contents.iter().cloned());
+            joined.changes_secrets |= right.changes_secrets;
             Ok(Arc::new(joined))
         }
         Err(error) => {
@@ -147,7 +148,8 @@ fn param_span(task: &Task, name: &str) -> Span {
 /// A file that is to be absent cannot be edited.
 fn edits_of_what_goes(tasks: &[Merged<'_>], diagnostics: &mut Diagnostics) {
     let mut going: HashMap<&Thing, &Merged<'_>> = HashMap::new();
-    for task in tasks.iter().filter(|task| task.rendered.touches.removes && !task.rendered.touches.part) {
+    let removes = |task: &&Merged<'_>| task.rendered.touches.removes && !task.rendered.touches.part;
+    for task in tasks.iter().filter(removes).filter(|task| !task.first().partial) {
         going.extend(task.rendered.touches.makes.iter().map(|thing| (thing, task)));
     }
     for task in tasks.iter().filter(|task| task.rendered.touches.part && !going.is_empty()) {

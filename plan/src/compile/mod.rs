@@ -1,8 +1,10 @@
 //! From a host's roles to its plan: rendered, merged, named, put in order.
 
 mod arrange;
+mod certain;
 pub(crate) mod instances;
 mod merge;
+mod order;
 mod prepared;
 mod render;
 
@@ -13,6 +15,8 @@ use cm_roles::TaskList;
 use cm_syntax::{Diagnostics, Span};
 use cm_wire::{Digest, Facts, Secret};
 
+pub(crate) use certain::certain_errors;
+pub(crate) use order::Orders;
 pub(crate) use prepared::Prepared;
 
 use crate::{
@@ -48,7 +52,7 @@ pub struct HostPlan {
     /// The host's name.
     pub host: String,
     /// The tasks, in the order written (needed roles first), then the checks of `verify:`. Numbers on the
-    /// wire are places in this list.
+    /// wire are places in this list. Their `after` is empty: the order is in `graph`.
     pub tasks: Vec<cm_wire::Task>,
     /// How many of `tasks` are no checks: a run that does not verify sends only these.
     pub checks_from: usize,

@@ -28,6 +28,8 @@ pub(super) struct Draft<'a> {
     pub rendered: Arc<Rendered>,
     /// What its references say where a template says it, in the order needs, restarts, reloads.
     pub references: Vec<Option<String>>,
+    /// Parameters are missing that only a host decides: not to be compared.
+    pub partial: bool,
 }
 
 /// Parameters, identity and what it touches.
@@ -40,6 +42,8 @@ pub(crate) struct Rendered {
     pub params: Params,
     pub touches: Touches,
     pub contents: Vec<(Digest, ContentSource)>,
+    /// A secret is in it in another form, so that nothing of it can be shown.
+    pub changes_secrets: bool,
 }
 
 /// The drafts of a host, and which tasks `when` left out.
@@ -197,11 +201,19 @@ impl TaskRenderer<'_, '_> {
             context,
         };
         let mut contents = Vec::new();
+        let mut changes_secrets = false;
         let mut params = Params::new();
         for param in &self.task.params {
             match values.render(&param.value, &param.schema.kind, param.schema.name, &mut contents) {
                 Ok(Wire::Null) => {}
-                Ok(value) => drop(params.insert(param.schema.name.to_owned(), value)),
+                Ok(value) => {
+                    changes_secrets |= param.value.changes_secrets(self.templates());
+                    if let (Kind::Template, Some(file)) = (param.schema.kind, param.value.literal_text()) {
+                        let file = Templates::file_name(&self.instance.role.name, file);
+                        changes_secrets |= self.templates().changes_secrets(&file);
+                    }
+                    params.insert(param.schema.name.to_owned(), value);
+                }
                 Err(diagnostic) => problems.extend(self.scope.explain(diagnostic)),
             }
         }
@@ -229,15 +241,18 @@ impl TaskRenderer<'_, '_> {
             if !problems.is_empty() {
                 continue;
             }
+            changes_secrets |= subject.changes_secrets(self.templates());
             for value in subjects {
                 let mut params = params.clone();
-                let shown = cm_roles::subject_text(Some(&value), &schema.subject.kind).unwrap_or_default();
+                // Paths are in their one spelling already.
+                let shown = cm_roles::subject_text(Some(&value), &Kind::Text).unwrap_or_default();
                 params.insert(schema.subject.name.to_owned(), value);
                 match (self.task.module.compile)(&params) {
                     Ok(resource) => {
                         let name = format!("{}:{shown}", self.task.module_name);
                         let touches = resource.touches();
-                        let done = Rendered { name, id: id.clone(), touches, params, contents: contents.clone() };
+                        let (id, contents) = (id.clone(), contents.clone());
+                        let done = Rendered { name, id, touches, params, contents, changes_secrets };
                         rendered.push((place, Arc::new(done)));
                     }
                     Err(error) => problems.push(param_error(self.task, subject.span, &error)),
@@ -292,6 +307,7 @@ impl TaskRenderer<'_, '_> {
             task,
             rendered,
             references,
+            partial: false,
         });
         Ok(())
     }
@@ -304,7 +320,12 @@ pub(super) fn param_error(task: &Task, subject: Span, error: &cm_modules::ParamE
         .iter()
         .find(|param| param.schema.name == error.param)
         .map_or(subject, |param| param.value.span);
-    let message = format!("`{}` of `{}` {}", error.param, task.label, error.message);
+    let schema = task.module.schema;
+    let message = if error.param == schema.subject.name {
+        format!("`{}` {}", schema.name, error.message)
+    } else {
+        format!("`{}` of `{}` {}", error.param, task.label, error.message)
+    };
     Diagnostic::error(message).at(place, "")
 }
 
@@ -492,7 +513,11 @@ impl ValueRenderer<'_> {
 }
 
 /// The path without superfluous slashes, so that one path has one spelling; the module says what is wrong with others.
-fn normal_path(text: String) -> Wire {
+pub(super) fn normal_path(text: String) -> Wire {
+    let normal = text.starts_with('/') && !text.ends_with('/') && !text.contains("//") && !text.contains("/.");
+    if normal {
+        return Wire::Text(text);
+    }
     match cm_modules::AbsolutePath::parse(&text) {
         Ok(path) => Wire::Text(path.0.to_string_lossy().into_owned()),
         Err(_) => Wire::Text(text),

@@ -12,7 +12,12 @@ use cm_syntax::{Diagnostic, Diagnostics, Node, Severity, Sources, Spanned, neare
 use minijinja::Value;
 
 use super::{Assigned, HostVariable, Inner, Project, SetValue, check};
-use crate::{compile::Prepared, content::Contents, secrets::Secrets, settings::Settings};
+use crate::{
+    compile::{Orders, Prepared, certain_errors},
+    content::Contents,
+    secrets::Secrets,
+    settings::Settings,
+};
 
 /// What the templates of the inventory belong to, where a role's name would stand.
 const INVENTORY: &str = "inventory";
@@ -46,14 +51,17 @@ impl Project {
         let project = load(root, options, &sources, &mut diagnostics);
         match project {
             Some(mut inner) if !diagnostics.has_errors() => {
-                inner.warnings = diagnostics;
-                let strict = inner.settings.strict && !inner.warnings.is_empty();
-                if strict {
-                    let mut diagnostics = inner.warnings;
+                if inner.settings.strict && !diagnostics.is_empty() {
                     diagnostics.push(Diagnostic::error("warnings are errors here: `strict` in cm.toml"));
                     return Err(Box::new(LoadError { sources, diagnostics }));
                 }
-                Ok(Self { inner: Arc::new(inner) })
+                inner.warnings = diagnostics;
+                let inner = Arc::new(inner);
+                let diagnostics = certain_errors(&inner);
+                if diagnostics.has_errors() {
+                    return Err(Box::new(LoadError { sources, diagnostics }));
+                }
+                Ok(Self { inner })
             }
             _ => {
                 debug_assert!(diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error));
@@ -76,6 +84,7 @@ fn load(root: &Path, options: &LoadOptions, sources: &Sources, diagnostics: &mut
     let mut world = World {
         variables: variables.iter().flat_map(|variables| variables.keys().cloned()).collect(),
         secrets: secrets.names().map(str::to_owned).collect(),
+        secret_variables: secret_variables(&variables),
         ..World::default()
     };
     let mut wanted: Vec<Spanned<String>> = Vec::new();
@@ -120,6 +129,7 @@ fn load(root: &Path, options: &LoadOptions, sources: &Sources, diagnostics: &mut
         settings,
         groups,
         prepared: Prepared::new(&roles),
+        orders: Orders::default(),
         inventory,
         roles,
         secrets: Arc::new(secrets),
@@ -133,6 +143,27 @@ fn load(root: &Path, options: &LoadOptions, sources: &Sources, diagnostics: &mut
     };
     check::hosts(&inner, diagnostics);
     Some(inner)
+}
+
+/// Names of variables that some host takes from `secrets`, directly or through other variables.
+fn secret_variables(hosts: &[BTreeMap<String, Variable>]) -> BTreeSet<String> {
+    let mut found: BTreeSet<String> = BTreeSet::new();
+    loop {
+        let holds = |node: &Node| {
+            let text = cm_roles::value::from_node(node).to_string();
+            holds_template(node) && (text.contains("secrets") || found.iter().any(|name| text.contains(name.as_str())))
+        };
+        let more: Vec<String> = hosts
+            .iter()
+            .flatten()
+            .filter(|(name, variable)| !found.contains(*name) && holds(&variable.value))
+            .map(|(name, _)| name.clone())
+            .collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+    }
 }
 
 /// A name given by `--set` that nothing reads is a mistake.

@@ -15,7 +15,7 @@ use cm_roles::{Argument, Role, Roles, World};
 use cm_syntax::{Diagnostics, Sources, Spanned};
 use minijinja::Value;
 
-use crate::{compile::Prepared, content::Contents, secrets::Secrets, settings::Settings};
+use crate::{compile::{Orders, Prepared}, content::Contents, secrets::Secrets, settings::Settings};
 
 pub use load::{LoadError, LoadOptions};
 pub(crate) use set::SetValue;
@@ -46,6 +46,7 @@ pub(crate) struct Inner {
     pub contents: Contents,
     /// Tasks that are the same on every host, compiled once.
     pub prepared: Prepared,
+    pub orders: Orders,
     /// Whether any variable of the inventory asks for other hosts' facts.
     pub inventory_uses_other_facts: bool,
     pub warnings: Diagnostics,

@@ -82,12 +82,16 @@ pub fn facts(host: &str) -> Facts {
 /// One line a task: id, parameters, what comes before it, whom it tells.
 pub fn outline(plan: &HostPlan) -> String {
     let mut text = String::new();
+    let mut after = vec![Vec::new(); plan.tasks.len()];
+    for edge in plan.graph.task_edges() {
+        after[edge.to].push(edge.from);
+    }
     for (index, task) in plan.tasks.iter().enumerate() {
         let params: Vec<String> =
             task.params.iter().map(|(name, value)| format!("{name}={}", shown(plan, value))).collect();
         text += &format!("{index} {} [{}] {}", task.id, task.role, params.join(" "));
-        if !task.after.is_empty() {
-            text += &format!(" after {:?}", task.after);
+        if !after[index].is_empty() {
+            text += &format!(" after {:?}", after[index]);
         }
         for notify in &task.notify {
             text += &format!(" {:?}->{}", notify.notice, notify.task);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cm_modules::{Kind, Module, Param, ParamSchema, Schema, registry};
+use cm_modules::{Kind, Module, Param, registry};
 use cm_syntax::{Diagnostic, Entry, MapReader, Node, Span, Spanned, Yaml, nearest};
 use cm_wire::{ContentRef, Digest, Value as Wire};
 
@@ -113,7 +113,7 @@ impl RoleReader<'_> {
             }
             let key = entry.key.value.as_str();
             // A module's own parameter is meant where it has one of that name.
-            match schema.params.iter().find(|param| written_name(schema, param) == key) {
+            match schema.param(key) {
                 Some(param) => given.push((param, entry)),
                 None if COMMON.contains(&key) => common.entries.push(entry),
                 None => self.unknown_key(entry, module, &label),
@@ -188,8 +188,7 @@ impl RoleReader<'_> {
     fn unknown_key(&mut self, entry: &Entry, module: &Module, label: &str) {
         let key = &entry.key.value;
         let name = module.schema.name;
-        let own = module.schema.params.iter().map(|param| written_name(module.schema, param));
-        let own: Vec<&str> = own.collect();
+        let own: Vec<&str> = module.schema.params.iter().map(|param| param.name).collect();
         let elsewhere = ELSEWHERE.iter().map(|(elsewhere, _)| *elsewhere);
         let known = own.iter().copied().chain(COMMON.iter().copied());
         let near = nearest(key, known.chain(elsewhere)).unwrap_or(key);
@@ -429,17 +428,17 @@ impl RoleReader<'_> {
                     .iter()
                     .find(|param| param.schema.name == error.param)
                     .map_or(subject.span, |param| param.value.span);
-                let message = format!("`{}` of `{}` {}", error.param, task.label, error.message);
+                let schema = task.module.schema;
+                let message = if error.param == schema.subject.name {
+                    format!("`{}` {}", schema.name, error.message)
+                } else {
+                    format!("`{}` of `{}` {}", error.param, task.label, error.message)
+                };
                 self.diagnostics.push(Diagnostic::error(message).at(place, ""));
                 return;
             }
         }
     }
-}
-
-/// The key a parameter is written with. One that has its module's own name would be the same key twice: it is `text`.
-fn written_name(schema: &Schema, param: &ParamSchema) -> &'static str {
-    if param.name == schema.name { "text" } else { param.name }
 }
 
 /// Whether a diagnostic already speaks of this task, as far as can be told from its place.
@@ -476,3 +475,17 @@ fn label(module: &str, subject: &Node) -> String {
     if cut.is_empty() { module.to_owned() } else { format!("{module}:{cut}{dots}") }
 }
 
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_parameter_of_every_module_can_be_written() {
+        for module in registry::MODULES.iter().chain(registry::CHECKS) {
+            let schema = module.schema;
+            assert!(schema.param(schema.name).is_none(), "`{}` would be the same key twice", schema.name);
+            assert!(!COMMON.contains(&schema.name), "`{}` is a key of every task", schema.name);
+        }
+    }
+}

@@ -30,7 +30,12 @@ pub(super) struct Checker<'a, 'd> {
     frames: Vec<HashSet<&'a str>>,
     /// Inside of `default` or `is defined`: what is not there is handled.
     lenient: bool,
+    /// A secret was named since this was last cleared.
+    secret: bool,
 }
+
+/// Filters that leave a text as it is, or nearly.
+const KEEPING: &[&str] = &["default", "d", "trim", "string", "safe", "indent"];
 
 /// One step from a value to a part of it.
 struct Step<'a> {
@@ -47,7 +52,7 @@ impl<'a, 'd> Checker<'a, 'd> {
         diagnostics: &'d mut Diagnostics,
     ) -> Self {
         let frames = vec![HashSet::new()];
-        Self { source, scope, origin, sources, diagnostics, uses: Uses::default(), frames, lenient: false }
+        Self { source, scope, origin, sources, diagnostics, uses: Uses::default(), frames, lenient: false, secret: false }
     }
 
     fn tell(&mut self, range: Range<usize>, message: String, label: &str, near: Option<&str>) {
@@ -222,6 +227,14 @@ impl<'a, 'd> Checker<'a, 'd> {
         self.arguments(&call.args);
     }
 
+    /// Notes whether what `work` goes through is a secret that then is printed in another form.
+    fn changing(&mut self, changes: bool, work: impl FnOnce(&mut Self)) {
+        let before = std::mem::take(&mut self.secret);
+        work(self);
+        self.uses.secrets_changed |= self.secret && changes;
+        self.secret |= before;
+    }
+
     fn leniently(&mut self, work: impl FnOnce(&mut Self)) {
         let before = std::mem::replace(&mut self.lenient, true);
         work(self);
@@ -233,7 +246,7 @@ impl<'a, 'd> Checker<'a, 'd> {
             Expr::Const(_) => {}
             Expr::Var(_) | Expr::GetAttr(_) | Expr::GetItem(_) => self.path(expression),
             Expr::Slice(slice) => {
-                self.expression(&slice.expr);
+                self.changing(true, |checker| checker.expression(&slice.expr));
                 [&slice.start, &slice.stop, &slice.step]
                     .into_iter()
                     .flatten()
@@ -259,14 +272,16 @@ impl<'a, 'd> Checker<'a, 'd> {
                     let range = self.range_of(filter.name, filter.span());
                     self.tell(range, format!("unknown filter `{}`", filter.name), "not a filter", near.as_deref());
                 }
-                if let Some(value) = &filter.expr {
-                    if matches!(filter.name, "default" | "d") {
-                        self.leniently(|checker| checker.expression(value));
-                    } else {
-                        self.expression(value);
+                self.changing(!KEEPING.contains(&filter.name), |checker| {
+                    if let Some(value) = &filter.expr {
+                        if matches!(filter.name, "default" | "d") {
+                            checker.leniently(|checker| checker.expression(value));
+                        } else {
+                            checker.expression(value);
+                        }
                     }
-                }
-                self.arguments(&filter.args);
+                    checker.arguments(&filter.args);
+                });
             }
             Expr::Test(test) => {
                 if !TESTS.contains(&test.name) && !"=<>!".contains(test.name.chars().next().unwrap_or(' ')) {
@@ -281,7 +296,7 @@ impl<'a, 'd> Checker<'a, 'd> {
                 }
                 self.arguments(&test.args);
             }
-            Expr::Call(call) => self.call(call),
+            Expr::Call(call) => self.changing(true, |checker| checker.call(call)),
             Expr::List(list) => list.items.iter().for_each(|item| self.expression(item)),
             Expr::Tuple(tuple) => tuple.items.iter().for_each(|item| self.expression(item)),
             Expr::Map(map) => {
@@ -357,10 +372,12 @@ impl<'a, 'd> Checker<'a, 'd> {
             }),
             "secrets" => {
                 self.uses.secrets = true;
+                self.secret = true;
                 self.member(steps, "secret", |scope| &scope.world.secrets, |_, _| {});
             }
             _ if self.scope.params.contains(name) || self.scope.world.variables.contains(name) => {
                 self.uses.variables.insert(name.to_owned());
+                self.secret |= self.scope.world.secret_variables.contains(name);
             }
             _ if self.lenient => {}
             "item" => self.tell(range, "`item` is there only in a task with `each`".into(), "no `each` here", None),

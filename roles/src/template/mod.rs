@@ -32,6 +32,10 @@ pub use origin::Origin;
 pub struct Templates {
     environment: Environment<'static>,
     origins: HashMap<Arc<str>, Origin>,
+    /// Templates that print secrets in another form.
+    changing_secrets: HashSet<Arc<str>>,
+    /// What each template includes, by full names.
+    includes: HashMap<Arc<str>, Vec<TemplateName>>,
     sources: Sources,
     inline: usize,
 }
@@ -76,7 +80,14 @@ impl Templates {
             let role = parent.split_once(':').map_or("", |(role, _)| role);
             format!("{role}:{name}").into()
         });
-        Self { environment, origins: HashMap::new(), sources, inline: 0 }
+        Self {
+            environment,
+            origins: HashMap::new(),
+            changing_secrets: HashSet::new(),
+            includes: HashMap::new(),
+            sources,
+            inline: 0,
+        }
     }
 
     /// The files everything here comes from.
@@ -95,6 +106,28 @@ impl Templates {
     #[must_use]
     pub fn contains(&self, name: &TemplateName) -> bool {
         self.origins.contains_key(&name.0)
+    }
+
+    /// Whether a template, or one it includes, prints secrets in another form, so that they cannot be found in the text.
+    #[must_use]
+    pub fn changes_secrets(&self, name: &TemplateName) -> bool {
+        if self.changing_secrets.is_empty() {
+            return false;
+        }
+        let mut reach = vec![name];
+        let mut next = 0;
+        while next < reach.len() {
+            if self.changing_secrets.contains(&reach[next].0) {
+                return true;
+            }
+            for included in self.includes.get(&reach[next].0).into_iter().flatten() {
+                if !reach.contains(&included) {
+                    reach.push(included);
+                }
+            }
+            next += 1;
+        }
+        false
     }
 
     /// Checks and compiles a template file; tells what it uses.
@@ -167,6 +200,14 @@ impl Templates {
         if let Err(error) = self.environment.add_template_owned(name.0.to_string(), text.to_owned()) {
             diagnostics.push(syntax_error(&error, text, &origin, &self.sources));
         } else {
+            if uses.secrets_changed {
+                self.changing_secrets.insert(name.0.clone());
+            }
+            if !uses.templates.is_empty() {
+                let role = name.0.split_once(':').map_or("", |(role, _)| role);
+                let included = uses.templates.iter().map(|file| Self::file_name(role, file)).collect();
+                self.includes.insert(name.0.clone(), included);
+            }
             self.origins.insert(name.0, origin);
         }
         uses

@@ -15,6 +15,8 @@ pub struct World {
     pub hosts: BTreeSet<String>,
     /// Names of secrets.
     pub secrets: BTreeSet<String>,
+    /// Names of variables that hold secrets.
+    pub secret_variables: BTreeSet<String>,
 }
 
 /// What one text can name beside the [`World`].
@@ -42,6 +44,9 @@ pub struct Uses {
     pub other_facts: bool,
     /// Anything of `secrets`.
     pub secrets: bool,
+    /// A secret goes through a filter or the like, so that what is printed no longer shows the secret itself: looking
+    /// for the secret in what leaves the program would not find it.
+    pub secrets_changed: bool,
     /// `item`.
     pub item: bool,
     /// Template files that are included or imported, as named.
@@ -56,6 +61,7 @@ impl Uses {
         self.node |= other.node;
         self.other_facts |= other.other_facts;
         self.secrets |= other.secrets;
+        self.secrets_changed |= other.secrets_changed;
         self.item |= other.item;
     }
 }
