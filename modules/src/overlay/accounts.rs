@@ -34,6 +34,21 @@ pub(super) struct AccountsLayer {
 struct Layer {
     users: HashMap<String, Option<User>>,
     groups: HashMap<String, Option<Group>>,
+    /// Groups that got another id, in this order: the old and the new one. groupmod(8) takes along the users
+    /// whose primary group it is.
+    renumbered: Vec<(u32, u32)>,
+}
+
+impl Layer {
+    fn renumber(&mut self, old: u32, new: u32) {
+        self.renumbered.push((old, new));
+        self.users.values_mut().flatten().filter(|user| user.gid == old).for_each(|user| user.gid = new);
+    }
+
+    /// The primary group of a user of the node below.
+    fn gid_of_below(&self, gid: u32) -> u32 {
+        self.renumbered.iter().fold(gid, |gid, (old, new)| if gid == *old { *new } else { gid })
+    }
 }
 
 impl Accounts for Overlay<'_> {
@@ -43,7 +58,7 @@ impl Accounts for Overlay<'_> {
             Some(Some(user)) => user.clone(),
             Some(None) => return Ok(None),
             None => match self.below.user(name)? {
-                Some(user) => user,
+                Some(user) => User { gid: layer.gid_of_below(user.gid), ..user },
                 None => return Ok(None),
             },
         };
@@ -183,7 +198,13 @@ impl Accounts for Overlay<'_> {
                 Group { name: change.name.clone(), gid, members: Vec::new() }
             }
         };
-        self.layer().groups.insert(change.name.clone(), Some(group));
+        let old = group.gid;
+        let mut layer = self.layer();
+        layer.groups.insert(change.name.clone(), Some(group));
+        if let Some(new) = change.gid.filter(|new| *new != old) {
+            layer.renumber(old, new);
+        }
+        drop(layer);
         self.edit_group(&change.name, |group| {
             if let Some(gid) = change.gid {
                 group.gid = gid;
