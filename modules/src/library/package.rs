@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use cm_wire::{Change, Mode};
+use cm_wire::{Change, Mode, Stream};
 
 use crate::{
     Class, Context, Effect, Module, ParamError, Params, Prefetch, Problem, Resource, Seen, Thing, Touches,
     choice,
-    node::{InstalledPackage, PackageAction, PackageRequest, Remains, Transaction},
+    node::{InstalledPackage, PackageAction, PackageRequest, Remains, Transaction, Waiting},
     params,
     version_pattern::version_matches,
 };
@@ -270,7 +270,10 @@ fn transact(
             requests.push(request);
         }
     }
-    let transacted = context.node.transact(&Transaction { requests, recommends, deadline: context.deadline });
+    let tell = |text: &str| (context.live)(Stream::Stderr, text);
+    let waiting = Waiting { stopping: context.stopping, tell: &tell };
+    let transacted =
+        context.node.transact(&Transaction { requests, recommends, deadline: context.deadline, waiting });
     for (owner, result) in owners.into_iter().zip(transacted.results) {
         if let (Ok(_), Err(problem)) = (&results[owner], result) {
             results[owner] = Err(problem);

@@ -2,7 +2,10 @@
 //!
 //! Restarts and reloads that other tasks ask for ([`Context::notices`]) are differences of this task.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use cm_wire::{Change, Notice};
 
@@ -78,6 +81,8 @@ fn compile(params: &Params) -> Result<Box<dyn Resource>, ParamError> {
         enabled: service.enabled,
         masked: service.masked,
         settle: service.settle,
+        was_missing: AtomicBool::new(false),
+        settled: AtomicBool::new(false),
     }))
 }
 
@@ -88,6 +93,10 @@ struct Wanted {
     enabled: Option<bool>,
     masked: Option<bool>,
     settle: Duration,
+    /// The look at the start of the run found no such unit.
+    was_missing: AtomicBool,
+    /// It came since, and was made as wanted.
+    settled: AtomicBool,
 }
 
 /// What has to be done, by systemctl's words, each with the difference that it takes away.
@@ -130,6 +139,9 @@ impl Wanted {
                 let before = (!missing).then(|| run_word(unit).to_owned());
                 found.changes.push(Change::new("state", before, Some("running".into())));
             }
+            None if missing && self.enabled == Some(true) => {
+                found.changes.push(Change::new("state", None, Some("present".into())));
+            }
             Some(State::Stopped) if !missing && !is_down(unit) => {
                 found.run = Some(UnitAction::Stop);
                 found.changes.push(Change::new("state", Some(run_word(unit).into()), Some("stopped".into())));
@@ -157,12 +169,35 @@ impl Wanted {
                     Notice::Restart => UnitAction::Restart,
                     Notice::Reload => UnitAction::Reload,
                 });
-                let because: Vec<&str> =
+                let mut because: Vec<&str> =
                     context.notices.iter().map(|(_, because)| because.as_str()).collect();
+                // They come in the order in which their tasks ended.
+                because.sort_unstable();
+                because.dedup();
                 found.changes.push(Change::notice(notice, &because.join(", ")));
             }
         }
         found
+    }
+
+    /// Whether the unit came to the node in this run (in a plan: would come) and has not been seen to yet.
+    ///
+    /// A package starts and enables its service, or does not: nobody can say before. So that a plan lists what
+    /// apply then reports, a unit that was not there at the start is told by all that is wanted of it.
+    fn has_come(&self, unit: &UnitState, context: &Context<'_>) -> bool {
+        let missing = unit.load == "not-found";
+        self.was_missing.load(Ordering::Relaxed)
+            && !self.settled.load(Ordering::Relaxed)
+            && (!missing || (context.disturbed && context.node.may_bring_unit(&self.unit)))
+    }
+
+    /// What is wanted of a unit that was not there.
+    fn everything(&self) -> Vec<Change> {
+        let new = |attribute: &str, value: String| Change::new(attribute, None, Some(value));
+        let mut changes = vec![new("state", self.state.map_or("present", State::word).to_owned())];
+        changes.extend(self.enabled.map(|enabled| new("enabled", enabled.to_string())));
+        changes.extend(self.masked.filter(|&masked| masked).map(|masked| new("masked", masked.to_string())));
+        changes
     }
 
     /// The unit as it is now; one that systemd does not know yet is looked for once more.
@@ -239,12 +274,22 @@ impl Resource for Wanted {
 
     fn look(&self, context: &Context<'_>) -> Result<Seen, Problem> {
         let unit = self.read(context)?;
+        if context.at_start {
+            self.was_missing.store(unit.load == "not-found", Ordering::Relaxed);
+        } else if self.has_come(&unit, context) {
+            return Ok(Seen::Differs(self.everything()));
+        }
         Ok(Seen::from_changes(self.difference(&unit, context).changes))
     }
 
     fn change(&self, context: &Context<'_>) -> Result<Effect, Problem> {
         let node = context.node;
         let mut unit = self.read_to_change(context)?;
+        self.settled.store(true, Ordering::Relaxed);
+        if unit.load == "not-found" && context.planning() {
+            // It is there from now on, in the plan.
+            node.unit(&self.unit, UnitAction::Stop, context.deadline)?;
+        }
         let mut wanted = self.difference(&unit, context);
         if wanted.unmask {
             node.unit(&self.unit, UnitAction::Unmask, context.deadline)?;

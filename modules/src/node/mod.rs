@@ -16,7 +16,7 @@ pub(crate) use files::led_astray;
 pub use files::{Attributes, Content, FileKind, Files, Stat, Validate};
 pub use packages::{
     InstalledPackage, PackageAction, PackageRequest, Packages, Predicted, Refusal, Remains, Transacted,
-    Transaction,
+    Transaction, Waiting,
 };
 pub use units::{UnitAction, UnitState, Units};
 

@@ -60,15 +60,38 @@ pub enum PackageAction {
     Unhold,
 }
 
+/// What a transaction does while it waits for another package manager.
+#[derive(Clone, Copy)]
+pub struct Waiting<'a> {
+    /// Whether the run is being stopped: then it waits no longer.
+    pub stopping: &'a (dyn Fn() -> bool + Sync),
+    /// Takes what it waits for, as a sentence.
+    pub tell: &'a (dyn Fn(&str) + Sync),
+}
+
+impl Default for Waiting<'_> {
+    fn default() -> Self {
+        Self { stopping: &|| false, tell: &|_| {} }
+    }
+}
+
+impl std::fmt::Debug for Waiting<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waiting")
+    }
+}
+
 /// Several packages to be changed together.
 #[derive(Clone, Debug)]
-pub struct Transaction {
+pub struct Transaction<'a> {
     /// What to do. Several requests may name one package: a version and a hold.
     pub requests: Vec<PackageRequest>,
     /// Install what is only recommended, too; none: as the package manager is configured.
     pub recommends: Option<bool>,
     /// When it must have ended; also bounds the wait for another package manager's lock.
     pub deadline: Instant,
+    /// How it waits.
+    pub waiting: Waiting<'a>,
 }
 
 /// How a transaction ended.
@@ -143,10 +166,10 @@ pub trait Packages {
 
     /// What a transaction would do after those `before` it; changes nothing but, where a name or version
     /// is not known, the copy of the index.
-    fn predict(&self, before: &[PackageRequest], transaction: &Transaction) -> Predicted;
+    fn predict(&self, before: &[PackageRequest], transaction: &Transaction<'_>) -> Predicted;
 
     /// Runs one transaction of the package manager; conffiles that were changed by hand are kept. The
     /// index is refreshed first where a name or version is not in it. A request that is impossible
     /// fails alone.
-    fn transact(&self, transaction: &Transaction) -> Transacted;
+    fn transact(&self, transaction: &Transaction<'_>) -> Transacted;
 }

@@ -82,6 +82,12 @@ pub trait Units {
         self.units(names)
     }
 
+    /// Whether a package that was predicted to be installed is likely to bring this unit: one of like name.
+    /// Only ever true in a plan.
+    fn may_bring_unit(&self, _name: &str) -> bool {
+        false
+    }
+
     /// Does something with a unit and waits for it.
     ///
     /// # Errors

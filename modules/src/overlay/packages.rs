@@ -41,6 +41,8 @@ struct Layer {
     purged: BTreeSet<String>,
     /// What was asked for so far: the next transaction comes after it.
     requests: Vec<PackageRequest>,
+    /// Packages that would be installed where they were not.
+    brought: BTreeSet<String>,
     /// An index of this overlay's own, newest version first.
     offered: BTreeMap<String, Vec<String>>,
 }
@@ -49,6 +51,16 @@ impl PackagesLayer {
     fn lock(&self) -> MutexGuard<'_, Layer> {
         // Poisoned: another thread panicked between two whole states.
         self.layer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a package that would be installed has a name like this unit's: `nginx-common` brings
+    /// `nginx.service`, `openssh-server` brings `ssh.service`.
+    pub(super) fn may_bring_unit(&self, unit: &str) -> bool {
+        let stem = unit.split(['.', '@']).next().unwrap_or(unit);
+        self.lock().brought.iter().any(|package| {
+            let name = package.split(':').next().unwrap_or(package);
+            !name.starts_with("lib") && name.len() > 2 && (name.contains(stem) || stem.contains(name))
+        })
     }
 
     /// Whether something of an installed package may be there that nobody can list.
@@ -110,7 +122,7 @@ impl Packages for Overlay<'_> {
         self.below.refresh_index_copy(older_than, deadline)
     }
 
-    fn predict(&self, before: &[PackageRequest], transaction: &Transaction) -> Predicted {
+    fn predict(&self, before: &[PackageRequest], transaction: &Transaction<'_>) -> Predicted {
         let mut earlier = self.packages.lock().requests.clone();
         earlier.extend_from_slice(before);
         let own = |request: &PackageRequest| self.packages.lock().offered.contains_key(&request.name);
@@ -146,12 +158,19 @@ impl Packages for Overlay<'_> {
         predicted
     }
 
-    fn transact(&self, transaction: &Transaction) -> Transacted {
+    fn transact(&self, transaction: &Transaction<'_>) -> Transacted {
         let predicted = self.predict(&[], transaction);
         // What is there of the requested ones, before the layer is changed.
         let present: Vec<Option<InstalledPackage>> =
             transaction.requests.iter().map(|request| self.package(&request.name).ok().flatten()).collect();
+        let new: Vec<String> = predicted
+            .installed
+            .keys()
+            .filter(|name| !matches!(self.package(name), Ok(Some(_))))
+            .cloned()
+            .collect();
         let mut layer = self.packages.lock();
+        layer.brought.extend(new);
         for (name, version) in &predicted.installed {
             let held = false;
             let package =
@@ -324,7 +343,7 @@ impl Packages for Empty {
         Ok(false)
     }
 
-    fn predict(&self, _before: &[PackageRequest], transaction: &Transaction) -> Predicted {
+    fn predict(&self, _before: &[PackageRequest], transaction: &Transaction<'_>) -> Predicted {
         let result = |request: &PackageRequest| match request.action {
             PackageAction::Install | PackageAction::InstallVersion(_) | PackageAction::Latest => {
                 Err(Refusal {
@@ -340,7 +359,7 @@ impl Packages for Empty {
         Predicted { results: transaction.requests.iter().map(result).collect(), ..Predicted::default() }
     }
 
-    fn transact(&self, transaction: &Transaction) -> Transacted {
+    fn transact(&self, transaction: &Transaction<'_>) -> Transacted {
         let results = self.predict(&[], transaction).results;
         Transacted {
             results: results.into_iter().map(|result| result.map_err(|refusal| refusal.problem)).collect(),

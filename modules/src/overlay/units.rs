@@ -45,6 +45,10 @@ impl Units for Overlay<'_> {
         Ok(found)
     }
 
+    fn may_bring_unit(&self, name: &str) -> bool {
+        self.packages.may_bring_unit(name) || self.below.may_bring_unit(name)
+    }
+
     fn unit(&self, name: &str, action: UnitAction, _deadline: Instant) -> Result<(), Problem> {
         let mut unit = self.units(&[name.to_owned()])?.remove(name).unwrap_or_default();
         if unit.load == "not-found" && !matches!(action, UnitAction::Mask | UnitAction::Unmask) {

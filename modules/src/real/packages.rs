@@ -74,7 +74,7 @@ impl Packages for Real {
         self.apt()?.refresh(true, older_than, deadline)
     }
 
-    fn predict(&self, before: &[PackageRequest], transaction: &Transaction) -> Predicted {
+    fn predict(&self, before: &[PackageRequest], transaction: &Transaction<'_>) -> Predicted {
         match self.apt() {
             Ok(apt) => apt.predict(before, transaction),
             Err(problem) => {
@@ -87,7 +87,7 @@ impl Packages for Real {
         }
     }
 
-    fn transact(&self, transaction: &Transaction) -> Transacted {
+    fn transact(&self, transaction: &Transaction<'_>) -> Transacted {
         let transacted = match self.apt() {
             Ok(apt) => {
                 // Poisoned: a transaction panicked; what dpkg has is read anew anyway.

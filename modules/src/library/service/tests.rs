@@ -116,6 +116,60 @@ fn a_unit_may_come_with_a_package() {
     assert_eq!(wanted.look(&context).unwrap(), Seen::AsWanted);
 }
 
+/// The package starts and enables what is to be stopped and disabled: the plan cannot see that, and lists it.
+#[test]
+fn a_unit_that_comes_with_a_package_is_planned_as_it_is_applied() {
+    let cases: [&[(&str, Value)]; 4] = [
+        &[("state", Value::from("stopped")), ("enabled", Value::from(false))],
+        &[("state", Value::from("running")), ("enabled", Value::from(true))],
+        &[("enabled", Value::from(true))],
+        &[("enabled", Value::from(false))],
+    ];
+    for params in cases {
+        let node = Overlay::new(&Empty);
+        node.offer_package("web-server", &["1"]);
+        let plan = context(&node, Mode::Plan);
+        let wanted = service(params);
+        let first = told(wanted.as_ref(), &Context { at_start: true, ..context(&node, Mode::Plan) });
+        let params_of = Params::from([("name".into(), "web-server".into())]);
+        registry::compile("package", &params_of).unwrap().change(&plan).unwrap();
+        let later = Context { disturbed: true, ..context(&node, Mode::Plan) };
+        let planned = told(wanted.as_ref(), &later);
+        assert!(first.is_empty() || first == planned, "{first:?} {planned:?}");
+        assert!(planned[0].starts_with("state - "), "{planned:?}");
+        wanted.change(&later).unwrap();
+        assert_eq!(wanted.look(&later).unwrap(), Seen::AsWanted);
+
+        for file in ["enabled", "disabled"] {
+            let node = Overlay::new(&Empty);
+            let applied = service(params);
+            let start = Context { at_start: true, ..context(&node, Mode::Apply) };
+            assert_eq!(told(applied.as_ref(), &start), first);
+            node.prepare_unit(
+                "web.service",
+                unit(if file == "enabled" { "active" } else { "inactive" }, file),
+            );
+            let later = Context { disturbed: true, ..context(&node, Mode::Apply) };
+            assert_eq!(told(applied.as_ref(), &later), planned);
+            applied.change(&later).unwrap();
+            assert_eq!(applied.look(&later).unwrap(), Seen::AsWanted);
+        }
+    }
+}
+
+/// What is kept from running on all hosts is no change where a package of another name comes.
+#[test]
+fn another_package_brings_no_such_unit() {
+    let node = Overlay::new(&Empty);
+    node.offer_package("curl", &["1"]);
+    let start = Context { at_start: true, ..context(&node, Mode::Plan) };
+    let wanted = service(&[("state", "stopped".into())]);
+    assert_eq!(wanted.look(&start).unwrap(), Seen::AsWanted);
+    let params = Params::from([("name".into(), "curl".into())]);
+    registry::compile("package", &params).unwrap().change(&start).unwrap();
+    assert_eq!(wanted.look(&Context { disturbed: true, at_start: false, ..start }).unwrap(), Seen::AsWanted);
+}
+
 #[test]
 fn a_masked_unit_is_not_unmasked_behind_the_users_back() {
     let node = Overlay::new(&Empty);

@@ -17,10 +17,18 @@ use super::{
     Apt, locks,
     output::{self, Policy},
 };
-use crate::{Doing, Problem, nearest_name::nearest_name, node::Command, real::dpkg::Database};
+use crate::{
+    Doing, Problem,
+    nearest_name::nearest_name,
+    node::{Command, Waiting},
+    real::dpkg::Database,
+};
 
 /// A name that an index younger than this does not know is not looked for again, in seconds.
 pub(super) const UNKNOWN_AGE: u64 = 60;
+
+/// How long another refresh of the index may take.
+const LOCK_PATIENCE: Duration = Duration::from_secs(300);
 
 /// What was asked of the index in this run.
 #[derive(Default)]
@@ -178,7 +186,8 @@ impl Apt<'_> {
                 .doing(format_args!("copying the package index to {}", own_lists.display()))?;
             argv.extend(copy_options(self.own).into_iter().flat_map(|option| ["-o".to_owned(), option]));
         } else {
-            locks::wait(self.root, locks::INDEX, deadline)?;
+            let patience = deadline.min(Instant::now() + LOCK_PATIENCE);
+            locks::wait(self.root, locks::INDEX, patience, Waiting::default())?;
         }
         let finished = self
             .commands

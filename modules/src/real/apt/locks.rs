@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
-use crate::Problem;
+use crate::{Problem, node::Waiting};
 
 /// What an installation needs, in apt's order.
 pub(super) const INSTALLATION: &[&str] =
@@ -22,13 +22,26 @@ const MOST_SHOWN: usize = 80;
 /// Waits until nobody holds any of these locks.
 ///
 /// # Errors
-/// At the deadline, with the name of the holder.
-pub(super) fn wait(root: &Path, files: &[&str], deadline: Instant) -> Result<(), Problem> {
+/// At the deadline or when the run is being stopped, with the name of the holder.
+pub(super) fn wait(
+    root: &Path,
+    files: &[&str],
+    deadline: Instant,
+    waiting: Waiting<'_>,
+) -> Result<(), Problem> {
+    let mut told = None;
     loop {
         let Some((file, holder)) = files.iter().find_map(|file| Some((file, holder(&root.join(file))?)))
         else {
             return Ok(());
         };
+        if told.as_ref() != Some(&holder) {
+            (waiting.tell)(&format!("waiting for {holder}, which holds the lock /{file}\n"));
+            told = Some(holder.clone());
+        }
+        if (waiting.stopping)() {
+            return Err(Problem::new(format!("{holder} holds the lock /{file}, and the run was stopped")));
+        }
         if Instant::now() >= deadline {
             return Err(Problem::new(format!("{holder} holds the lock /{file} and did not end in time"))
                 .hint("wait for it to end, or give the task a longer `timeout`; do not delete the lock"));
@@ -102,12 +115,19 @@ mod tests {
         assert!(lines.any(|line| line.unwrap() == "held"));
         let told = holder(&file).unwrap();
         assert!(told.contains("pid ") && told.contains("cm_modules"), "{told}");
-        let error = wait(&root, INSTALLATION, Instant::now()).unwrap_err();
+        let error = wait(&root, INSTALLATION, Instant::now(), Waiting::default()).unwrap_err();
         assert!(error.message.contains("/var/lib/dpkg/lock "), "{}", error.message);
+        let said = std::sync::Mutex::new(String::new());
+        let tell = |text: &str| said.lock().unwrap().push_str(text);
+        let waiting = Waiting { stopping: &|| true, tell: &tell };
+        let long = Instant::now() + Duration::from_secs(600);
+        let error = wait(&root, INSTALLATION, long, waiting).unwrap_err();
+        assert!(error.message.ends_with("and the run was stopped"), "{}", error.message);
+        assert!(said.lock().unwrap().starts_with("waiting for `"));
         drop(process.stdin.take());
         lines.for_each(drop);
         process.wait().unwrap();
-        wait(&root, INSTALLATION, Instant::now()).unwrap();
+        wait(&root, INSTALLATION, Instant::now(), Waiting::default()).unwrap();
         fs::remove_dir_all(&root).unwrap();
     }
 }

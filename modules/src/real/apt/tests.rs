@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::{Apt, IndexState};
 use crate::{
-    node::{Command, Commands, Finished, PackageAction, PackageRequest, Transacted, Transaction},
+    node::{Command, Commands, Finished, PackageAction, PackageRequest, Transacted, Transaction, Waiting},
     real::dpkg::Cached,
 };
 
@@ -104,7 +104,7 @@ impl Machine {
     }
 }
 
-fn transaction(requests: &[(&str, PackageAction)]) -> Transaction {
+fn transaction(requests: &[(&str, PackageAction)]) -> Transaction<'static> {
     let request = |(name, action): &(&str, PackageAction)| PackageRequest {
         name: (*name).to_owned(),
         action: action.clone(),
@@ -113,6 +113,7 @@ fn transaction(requests: &[(&str, PackageAction)]) -> Transaction {
         requests: requests.iter().map(request).collect(),
         recommends: None,
         deadline: Instant::now() + Duration::from_secs(5),
+        waiting: Waiting::default(),
     }
 }
 

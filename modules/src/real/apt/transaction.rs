@@ -32,7 +32,11 @@ const LOCK_RACES: usize = 5;
 
 impl Apt<'_> {
     /// What a transaction would do after others.
-    pub(in crate::real) fn predict(&self, before: &[PackageRequest], transaction: &Transaction) -> Predicted {
+    pub(in crate::real) fn predict(
+        &self,
+        before: &[PackageRequest],
+        transaction: &Transaction<'_>,
+    ) -> Predicted {
         let resolved = match self.resolve(&transaction.requests, true, transaction.deadline) {
             Ok(resolved) => resolved,
             Err(problem) => return nothing_predicted(&transaction.requests, &problem),
@@ -60,7 +64,7 @@ impl Apt<'_> {
         &self,
         before: &[String],
         resolved: &Resolved,
-        transaction: &Transaction,
+        transaction: &Transaction<'_>,
     ) -> Result<(Simulated, Vec<(usize, Problem)>), Problem> {
         let wanted: Vec<(usize, &str)> = resolved
             .steps
@@ -100,7 +104,7 @@ impl Apt<'_> {
     fn simulate(
         &self,
         words: &[String],
-        transaction: &Transaction,
+        transaction: &Transaction<'_>,
     ) -> Result<Result<Simulated, Problem>, Problem> {
         let mut argv = vec!["apt-get".to_owned(), "install".to_owned(), "-s".to_owned(), "-y".to_owned()];
         argv.extend(["-o".to_owned(), "Debug::NoLocking=true".to_owned()]);
@@ -131,7 +135,7 @@ impl Apt<'_> {
     }
 
     /// Runs a transaction.
-    pub(in crate::real) fn transact(&self, transaction: &Transaction) -> Transacted {
+    pub(in crate::real) fn transact(&self, transaction: &Transaction<'_>) -> Transacted {
         let mut notes = Vec::new();
         match self.try_transact(transaction, &mut notes) {
             Ok(results) => Transacted { results, notes },
@@ -144,10 +148,10 @@ impl Apt<'_> {
 
     fn try_transact(
         &self,
-        transaction: &Transaction,
+        transaction: &Transaction<'_>,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Result<(), Problem>>, Problem> {
-        locks::wait(self.root, locks::INSTALLATION, transaction.deadline)?;
+        locks::wait(self.root, locks::INSTALLATION, transaction.deadline, transaction.waiting)?;
         if dpkg::was_interrupted(self.root) {
             self.finish_interrupted(transaction.deadline, notes)?;
         }
@@ -169,9 +173,7 @@ impl Apt<'_> {
                 .map(|(index, (_, name))| (index, name))
                 .collect()
         };
-        self.each_of(&named(Step::Unhold), &mut results, |names| {
-            self.select(names, "install", transaction.deadline)
-        });
+        self.each_of(&named(Step::Unhold), &mut results, |names| self.select(names, "install", transaction));
         self.install(&resolved, transaction, &mut results, notes)?;
         self.each_of(&named(Step::MarkManual), &mut results, |names| {
             self.run_marked(&["apt-mark", "manual", "--"], names, transaction.deadline)
@@ -192,7 +194,7 @@ impl Apt<'_> {
         let database = self.database()?;
         let held: Vec<(usize, &str)> =
             named(Step::Hold).into_iter().filter(|(_, name)| database.installed(name).is_some()).collect();
-        self.each_of(&held, &mut results, |names| self.select(names, "hold", transaction.deadline));
+        self.each_of(&held, &mut results, |names| self.select(names, "hold", transaction));
         self.tell_removed(&before, transaction, notes)?;
         Ok(results)
     }
@@ -219,7 +221,7 @@ impl Apt<'_> {
     fn install(
         &self,
         resolved: &Resolved,
-        transaction: &Transaction,
+        transaction: &Transaction<'_>,
         results: &mut [Result<(), Problem>],
         notes: &mut Vec<String>,
     ) -> Result<(), Problem> {
@@ -294,7 +296,7 @@ impl Apt<'_> {
     fn refused_words(
         &self,
         resolved: &Resolved,
-        transaction: &Transaction,
+        transaction: &Transaction<'_>,
         output: &Output,
     ) -> Result<Vec<(usize, Problem)>, Problem> {
         let unfetched = output::unfetched(output);
@@ -319,7 +321,7 @@ impl Apt<'_> {
     fn fail_unmet(
         &self,
         resolved: &Resolved,
-        transaction: &Transaction,
+        transaction: &Transaction<'_>,
         results: &mut [Result<(), Problem>],
         problem: impl Fn(&str) -> Problem,
     ) -> Result<(), Problem> {
@@ -333,7 +335,7 @@ impl Apt<'_> {
         Ok(())
     }
 
-    fn apt_get_install(&self, words: &[String], transaction: &Transaction) -> Result<Finished, Problem> {
+    fn apt_get_install(&self, words: &[String], transaction: &Transaction<'_>) -> Result<Finished, Problem> {
         for _ in 0..LOCK_RACES {
             let left = transaction.deadline.saturating_duration_since(Instant::now());
             let mut argv = to_words(&["apt-get", "install", "-y", "-q", "-o", "Dpkg::Use-Pty=0"]);
@@ -347,9 +349,9 @@ impl Apt<'_> {
             if finished.success() || finished.timed_out || !output::was_locked(&finished.output) {
                 return Ok(finished);
             }
-            locks::wait(self.root, locks::INSTALLATION, transaction.deadline)?;
+            locks::wait(self.root, locks::INSTALLATION, transaction.deadline, transaction.waiting)?;
         }
-        locks::wait(self.root, locks::INSTALLATION, Instant::now())?;
+        locks::wait(self.root, locks::INSTALLATION, Instant::now(), transaction.waiting)?;
         Err(Problem::new("other package managers took dpkg's lock again and again"))
     }
 
@@ -367,13 +369,13 @@ impl Apt<'_> {
     }
 
     /// Sets dpkg's selection of packages: `hold` or `install`.
-    fn select(&self, names: &[&str], selection: &str, deadline: Instant) -> Result<(), Problem> {
+    fn select(&self, names: &[&str], selection: &str, transaction: &Transaction<'_>) -> Result<(), Problem> {
         let lines: String = names.iter().map(|name| format!("{name} {selection}\n")).collect();
         for _ in 0..LOCK_RACES {
             let finished = self.run(
                 to_words(&["dpkg", "--set-selections"]),
                 Some(lines.clone().into_bytes()),
-                deadline,
+                transaction.deadline,
             )?;
             if finished.success() {
                 return Ok(());
@@ -382,7 +384,7 @@ impl Apt<'_> {
                 return Err(told("`dpkg --set-selections`", &finished.output));
             }
             std::thread::sleep(Duration::from_millis(200));
-            locks::wait(self.root, locks::INSTALLATION, deadline)?;
+            locks::wait(self.root, locks::INSTALLATION, transaction.deadline, transaction.waiting)?;
         }
         Err(Problem::new("other package managers took dpkg's lock again and again"))
     }
@@ -417,7 +419,7 @@ impl Apt<'_> {
     fn tell_removed(
         &self,
         before: &Database,
-        transaction: &Transaction,
+        transaction: &Transaction<'_>,
         notes: &mut Vec<String>,
     ) -> Result<(), Problem> {
         let after = self.database()?.all_installed();
@@ -482,7 +484,7 @@ fn shown(words: &[String]) -> String {
 }
 
 /// Options that follow from what is asked.
-fn install_options(words: &[String], transaction: &Transaction) -> Vec<String> {
+fn install_options(words: &[String], transaction: &Transaction<'_>) -> Vec<String> {
     let mut options = Vec::new();
     if words.iter().any(|word| word.contains('=')) {
         options.push("--allow-downgrades".to_owned());
