@@ -21,7 +21,13 @@ pub struct Arguments {
 
 pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     let store = fleet::open_state(options)?;
-    let summary = store.find_run(&arguments.run).map_err(fleet::state_failure)?;
+    let summary = match arguments.run.as_str() {
+        "last" => {
+            let newest = store.runs(1).map_err(fleet::state_failure)?.into_iter().next();
+            newest.ok_or_else(|| Failure::new("nothing was run yet"))?
+        }
+        given => store.find_run(given).map_err(fleet::state_failure)?,
+    };
     let filter = if arguments.all || options.verbose { TaskFilter::All } else { TaskFilter::NotOk };
     let hosts = match &arguments.host {
         Some(host) => {
