@@ -81,9 +81,9 @@ pub(crate) struct HostKeyOrder {
     pub certificates: bool,
 }
 
-/// Keys are changed by us only after this many bytes in one direction, a quarter of what OpenSSH allows AES (2^32 blocks). For
-/// other ciphers sshd asks for it earlier. russh's own limit of 1 GiB is dangerous on a jump host's connection: what is
-/// still under way on all channels when we ask must not exceed two windows, or russh gives up.
+/// Keys are changed by us only after this many bytes in one direction, a quarter of what OpenSSH allows AES (2^32
+/// blocks); for other ciphers sshd asks for it earlier. russh's own limit of 1 GiB is dangerous on a jump host's
+/// connection: what is still under way on all channels when we ask must not exceed two windows, or russh gives up.
 const REKEY_AFTER: usize = 1 << 34;
 
 /// Makes russh's configuration for one connection.

@@ -187,7 +187,11 @@ impl Connector {
             if let Some(command) = &endpoint.proxy_command {
                 let permit = self.permit(command.clone()).await;
                 let stream = proxy_command::start(endpoint, command)?;
-                return Ok((self.greet_over(endpoint, stream, check).await?, None, permit));
+                let words = stream.words();
+                return match self.greet_over(endpoint, stream, check).await {
+                    Ok(greeted) => Ok((greeted, None, permit)),
+                    Err(cause) => Err(proxy_command::explain(cause, words).await),
+                };
             }
             let permit = self.permit(endpoint.socket_name()).await;
             let stream = dial(endpoint, endpoint.connect_timeout).await?;

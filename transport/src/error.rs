@@ -91,7 +91,7 @@ pub enum ConnectCause {
         reason: String,
     },
     /// The host's key is not in known_hosts.
-    #[error("the host key {key_type} {fingerprint} of {address} is not known")]
+    #[error("the host key of {address} is not known: received {key_type} {fingerprint}")]
     HostKeyUnknown {
         /// `address:port`.
         address: String,
@@ -105,7 +105,7 @@ pub enum ConnectCause {
         searched: Vec<PathBuf>,
     },
     /// The host's key is another one than known_hosts says.
-    #[error("received {key_type} {fingerprint}, which is not a key that is known for {address}")]
+    #[error("the host key of {address} has changed: received {key_type} {fingerprint}")]
     HostKeyChanged {
         /// `address:port`.
         address: String,

@@ -68,6 +68,37 @@ pub enum TrustError {
     },
 }
 
+impl TrustError {
+    /// Returns lines that belong below the error: the keys that the host shows.
+    #[must_use]
+    pub fn details(&self) -> Vec<String> {
+        match self {
+            Self::Connect(error) => error.details(),
+            Self::OtherKey { offered, .. } => {
+                offered.iter().map(|key| format!("received  {} {}", key.key_type, key.fingerprint)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Connect(error) => return error.hint(),
+            Self::OtherKey { host, .. } => format!(
+                "compare with the console of `{host}`: \
+                 `for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $key; done`"
+            ),
+            Self::NotAFingerprint(_) => {
+                "`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the host prints it".to_owned()
+            }
+            Self::NoFile(_) => "set `known_hosts:` in the inventory".to_owned(),
+            Self::NotWritten { file, .. } => format!("check owner and mode of {}", file.display()),
+        })
+    }
+}
+
 impl Connector {
     /// Returns the key that a host shows, without logging in and without judging it.
     ///

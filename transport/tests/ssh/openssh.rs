@@ -335,6 +335,39 @@ async fn a_proxy_command_carries_the_connection() {
     let session = connection.exec("exit 4").await.unwrap();
     assert_eq!(session.exit.await, Ok(ExitStatus::Code(4)));
     assert_eq!(sshd.count("Connection from 127.0.0.1"), 2);
+
+    endpoint.attempts = 1;
+    endpoint.proxy_command = Some("sh -c 'echo first >&2; echo no way there >&2; exit 1'".to_owned());
+    let error = connector().connect(&endpoint).await.unwrap_err();
+    let text = error.cause.to_string();
+    assert!(text.ends_with("the proxy command says: no way there"), "{text}");
+}
+
+#[tokio::test]
+async fn many_open_connections_cost_little_memory() {
+    const HOSTS: usize = 40;
+    let sshd = Sshd::start("MaxStartups 100");
+    let endpoint = sshd.endpoint();
+    let connector = connector();
+    let resident = || {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    };
+    let mut held = Vec::new();
+    let mut before = 0;
+    for number in 0..HOSTS {
+        let mut connection = connector.connect(&endpoint).await.unwrap();
+        let mut session = connection.exec("echo ready; exec cat >/dev/null").await.unwrap();
+        session.stdout.read_u8().await.unwrap();
+        session.stdin.write_all(&vec![0; 1024 * 1024]).await.unwrap();
+        held.push((connection, session));
+        if number == 4 {
+            before = resident();
+        }
+    }
+    let each = resident().saturating_sub(before) / (HOSTS - 5);
+    eprintln!("an open connection that has carried 1 MiB costs {} KiB", each / 1024);
+    assert!(each < 2 * 1024 * 1024, "{each}");
 }
 
 #[tokio::test]
