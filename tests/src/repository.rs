@@ -1,6 +1,6 @@
 //! A configuration repository of one test, over the hosts of the lab.
 
-use std::{fs, io::Write as _, path::Path, process::Stdio, time::Instant};
+use std::{fs, io::Write as _, path::Path, process::{Child, Command, Stdio}, time::Instant};
 
 use tempfile::TempDir;
 
@@ -113,7 +113,7 @@ impl Repository {
     pub fn start(&self, line: &str) -> Started {
         let words: Vec<&str> = line.split_whitespace().collect();
         let child = cm(self.folder(), &words).spawn().expect("the program starts");
-        Started { child, line: line.to_owned(), start: Instant::now() }
+        Started { child: Some(child), line: line.to_owned(), start: Instant::now() }
     }
 
     /// The main job with every promise of the contract: the plan tells exactly what apply changes, a second apply
@@ -161,19 +161,31 @@ impl Repository {
     }
 }
 
-/// A run of `cm` that has not ended.
+/// A run of `cm` that has not ended; it is killed when it is dropped.
 pub struct Started {
-    /// Its process.
-    pub child: std::process::Child,
+    child: Option<Child>,
     line: String,
     start: Instant,
 }
 
 impl Started {
-    /// Waits for its end.
+    /// Its process id.
+    ///
+    /// # Panics
+    /// Never: only [`Started::finish`] takes the process away.
     #[must_use]
-    pub fn finish(self) -> Ran {
-        Ran::of(self.child, self.line, self.start)
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it was not waited for").id()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    #[must_use]
+    #[track_caller]
+    pub fn finish(mut self) -> Ran {
+        Ran::of(self.child.take().expect("it was not waited for"), std::mem::take(&mut self.line), self.start)
     }
 
     /// Sends it a signal, by its name without SIG.
@@ -181,8 +193,17 @@ impl Started {
     /// # Panics
     /// When it cannot be sent.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = std::process::Command::new("/bin/kill").args([&format!("-{name}"), &pid]).status();
+        let sent = Command::new("/bin/kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "no signal {name} could be sent");
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // One that has ended by itself needs no end.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }

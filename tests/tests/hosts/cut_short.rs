@@ -15,6 +15,8 @@ fn halting(repository: &Repository, name: &str) {
 }
 
 fn started(hosts: &Hosts, repository: &Repository, name: &str, more: &str) -> Started {
+    // What a test that failed has left behind would hold the node.
+    hosts.sh("e12", "pkill -9 -x -f '.*/cm-agent-[^ ]* session' || true");
     hosts.sh("e12", &format!("rm -f /run/{name}.here /run/{name}.go /srv/{name}.*"));
     let run = repository.start(&format!("apply {name} on e12 {more}"));
     eventually("the halt", Duration::from_secs(20), || hosts.holds("e12", &format!("test -e /run/{name}.here")).then_some(()));
@@ -24,7 +26,7 @@ fn started(hosts: &Hosts, repository: &Repository, name: &str, more: &str) -> St
 /// After whatever happened, the next run goes on from there and nothing is left running.
 fn goes_on(hosts: &Hosts, repository: &Repository, name: &str) {
     hosts.sh("e12", &format!("touch /run/{name}.go"));
-    eventually("the end of the agent", Duration::from_secs(20), || (!hosts.holds("e12", "pgrep -f cm-agent")).then_some(()));
+    eventually("the end of the agent", Duration::from_secs(20), || (!hosts.holds("e12", "pgrep -x -f '.*/cm-agent-[^ ]* session'")).then_some(()));
     let _ = repository.cm(&format!("apply {name} on e12")).exits(0);
     assert_eq!(hosts.sh("e12", &format!("cat /srv/{name}.first /srv/{name}.second")), "first\nsecond\n");
     repository.is_converged(&format!("{name} on e12"));
@@ -36,8 +38,8 @@ fn the_agent_is_killed() {
     let repository = Repository::over(hosts);
     halting(&repository, "agentkilled");
     let run = started(hosts, &repository, "agentkilled", "");
-    hosts.sh("e12", "pkill -9 -f 'cm-agent-[0-9a-z]* session'");
-    let _ = run.finish().exits(4).says(&["could not reach `e12`", "in the middle of the run", "run the same command again"]);
+    hosts.sh("e12", "pkill -9 -x -f '.*/cm-agent-[^ ]* session'");
+    let _ = run.finish().exits(4).says(&["lost the agent on `e12`", "in the middle of the run", "run the same command again"]);
     assert!(!hosts.holds("e12", "test -e /srv/agentkilled.second"));
     hosts.sh("e12", "pkill -f agentkilled.go || true");
     goes_on(hosts, &repository, "agentkilled");
@@ -48,8 +50,8 @@ fn the_controller_is_killed() {
     let Some(hosts) = hosts() else { return };
     let repository = Repository::over(hosts);
     halting(&repository, "cmkilled");
-    let mut run = started(hosts, &repository, "cmkilled", "");
-    run.child.kill().expect("it runs");
+    let run = started(hosts, &repository, "cmkilled", "");
+    run.signal("KILL");
     let ran = run.finish();
     assert_eq!(ran.code, None);
     goes_on(hosts, &repository, "cmkilled");
@@ -67,11 +69,11 @@ fn the_link_is_cut() {
     hosts.lab.cut("e12").expect("a host of the lab");
     let ran = run.finish();
     hosts.lab.restore("e12").expect("a host of the lab");
-    let ran = ran.exits(4).says(&["could not reach `e12`", "8 s", "--timeout"]);
+    let ran = ran.exits(4).says(&["gave up on `e12`", "8 s", "--timeout"]);
     assert!(ran.took < Duration::from_secs(25), "{:?}", ran.took);
     // The agent of the cut run holds the node until it has seen that nobody is there.
     hosts.sh("e12", "touch /run/linkcut.go");
-    hosts.sh("e12", "pkill -9 -f 'cm-agent-[0-9a-z]* session' || true");
+    hosts.sh("e12", "pkill -9 -x -f '.*/cm-agent-[^ ]* session' || true");
     goes_on(hosts, &repository, "linkcut");
 }
 
@@ -86,8 +88,8 @@ fn a_node_that_hangs() {
     // And one that hangs before it says anything.
     let before = repository.cm("apply frozen on e12 --timeout 4s");
     hosts.lab.thaw("e12").expect("a host of the lab");
-    let _ = ran.exits(4).says(&["6 s"]);
-    let before = before.exits(4).says(&["could not reach `e12`"]);
+    let _ = ran.exits(4).says(&["gave up on `e12`", "6 s"]);
+    let before = before.exits(4).says(&["`e12`"]);
     assert!(before.took < Duration::from_secs(20), "{:?}", before.took);
     goes_on(hosts, &repository, "frozen");
 }

@@ -35,7 +35,7 @@ fn a_file_of_200_mb_does_not_fill_the_memory() {
     }
     repository.role("big", "tasks:\n  - file: /srv/big.bin\n    source: big.bin\n");
     let run = repository.start("apply big on e12 --json");
-    let pid = run.child.id();
+    let pid = run.pid();
     let watch = std::thread::spawn(move || {
         let mut most = 0;
         while let Some(now) = peak(pid) {
@@ -87,7 +87,7 @@ fn one_connection_and_one_channel_a_host_and_nothing_left() {
         for (host, before) in Hosts::RELEASES.iter().zip(before) {
             let now = eventually("the log of sshd", Duration::from_secs(5), || Some(count(host)).filter(|now| now.1 > before.1));
             assert_eq!((now.0 - before.0, now.1 - before.1), (1, 1), "connections and sessions of `{line}` on {host}");
-            eventually("the end of the agent", Duration::from_secs(3), || (!hosts.holds(host, "pgrep -f cm-agent")).then_some(()));
+            eventually("the end of the agent", Duration::from_secs(3), || (!hosts.holds(host, "pgrep -x -f '.*/cm-agent-[^ ]* session'")).then_some(()));
         }
     }
 }
