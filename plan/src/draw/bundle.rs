@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::reduce::Order;
 use crate::graph::{Edge, Reason};
 
 /// All of these come before all of those, for one reason. Each side lies within one role.
@@ -22,8 +23,12 @@ impl Link {
     }
 }
 
-/// Makes links of edges. Together they say exactly what the edges say.
-pub fn bundle(edges: &[Edge], role: &[usize]) -> Vec<Link> {
+/// More links of one reason than this are not tried against each other.
+const TRIED: usize = 24;
+
+/// Makes links of edges; together they make the order that the edges make. With an order at hand, "packages before
+/// files" and its like are drawn between whole sets again where single pairs are missing that other edges cover.
+pub fn bundle(edges: &[Edge], role: &[usize], order: Option<&Order>) -> Vec<Link> {
     let mut targets: BTreeMap<(usize, usize, &Reason), BTreeMap<usize, Vec<usize>>> = BTreeMap::new();
     for edge in edges {
         let kind = (role[edge.from], role[edge.to], &edge.reason);
@@ -37,10 +42,52 @@ pub fn bundle(edges: &[Edge], role: &[usize]) -> Vec<Link> {
             to.dedup();
             sources.entry(to).or_default().push(from);
         }
-        links.extend(sources.into_iter().map(|(to, from)| Link { from, to, reason: reason.clone() }));
+        let mut made: Vec<Link> =
+            sources.into_iter().map(|(to, from)| Link { from, to, reason: reason.clone() }).collect();
+        // These hold between whole sets; of others nobody knows whether they hold for a pair that is missing.
+        if let (Some(order), Reason::Class(..) | Reason::Check | Reason::Role { .. }) = (order, reason) {
+            made = merged(made, order);
+        }
+        links.append(&mut made);
     }
     links.sort_by(|a, b| (&a.from, &a.to, &a.reason).cmp(&(&b.from, &b.to, &b.reason)));
     links
+}
+
+/// As few links as hold together without saying anything that does not hold.
+fn merged(mut links: Vec<Link>, order: &Order) -> Vec<Link> {
+    let whole = links.iter().skip(1).fold(links[0].clone(), |whole, link| united(&whole, link));
+    if holds(&whole, order) {
+        return vec![whole];
+    }
+    let mut at = 0;
+    while links.len() <= TRIED && at < links.len() {
+        let mergeable = (at + 1..links.len()).find_map(|other| {
+            let whole = united(&links[at], &links[other]);
+            holds(&whole, order).then_some((other, whole))
+        });
+        if let Some((other, whole)) = mergeable {
+            links[at] = whole;
+            links.remove(other);
+        } else {
+            at += 1;
+        }
+    }
+    links
+}
+
+fn united(a: &Link, b: &Link) -> Link {
+    let union = |a: &[usize], b: &[usize]| {
+        let mut union = [a, b].concat();
+        union.sort_unstable();
+        union.dedup();
+        union
+    };
+    Link { from: union(&a.from, &b.from), to: union(&a.to, &b.to), reason: a.reason.clone() }
+}
+
+fn holds(link: &Link, order: &Order) -> bool {
+    link.from.iter().all(|&from| link.to.iter().all(|&to| order.has(from, to)))
 }
 
 /// The link between whole sets of tasks, one for each pair of roles.
@@ -58,7 +105,9 @@ pub fn split(from: &[usize], to: &[usize], reason: &Reason, role: &[usize]) -> V
     };
     let (from, to) = (by_role(from), by_role(to));
     from.values()
-        .flat_map(|from| to.values().map(|to| Link { from: from.clone(), to: to.clone(), reason: reason.clone() }))
+        .flat_map(|from| {
+            to.values().map(|to| Link { from: from.clone(), to: to.clone(), reason: reason.clone() })
+        })
         .collect()
 }
 
@@ -75,13 +124,52 @@ mod tests {
             .map(|(from, to)| Edge { from, to, reason: reason.clone() })
             .to_vec();
         edges.push(Edge { from: 4, to: 2, reason: Reason::Needs });
-        let links = bundle(&edges, &[0; 5]);
+        let links = bundle(&edges, &[0; 5], None);
         let shown: Vec<_> = links.iter().map(|link| (link.from.as_slice(), link.to.as_slice())).collect();
         assert_eq!(shown, [(&[0, 1][..], &[2, 3][..]), (&[4], &[2]), (&[4], &[3])]);
         assert!(links[0].is_joint() && !links[1].is_joint());
     }
 
+    #[test]
+    fn a_pair_with_a_stronger_reason_does_not_tear_a_set_apart() {
+        let files = Reason::Class("files", "services");
+        let mut edges: Vec<Edge> = [(0, 2), (0, 3), (1, 2), (1, 3)]
+            .map(|(from, to)| Edge { from, to, reason: files.clone() })
+            .to_vec();
+        edges[0].reason = Reason::Restarts;
+        edges[3].reason = Reason::Restarts;
+        let (edges, order) = super::super::reduce::reduce(4, edges);
+        let shown: Vec<_> = bundle(&edges, &[0; 4], Some(&order))
+            .into_iter()
+            .map(|link| (link.from, link.to, link.reason.to_string()))
+            .collect();
+        let restarts = "restarts".to_owned();
+        let (first, second) = ((vec![0], vec![2], restarts.clone()), (vec![1], vec![3], restarts));
+        assert_eq!(shown, [first, (vec![0, 1], vec![2, 3], files.to_string()), second]);
+    }
+
     proptest! {
+        #[test]
+        fn merging_changes_no_order(pairs in prop::collection::btree_set((0..12usize, 0..12usize), 0..60)) {
+            let reason = |n: usize| if n.is_multiple_of(5) { Reason::Needs } else { Reason::Check };
+            let edges = pairs.into_iter().filter(|(a, b)| a < b);
+            let edges: Vec<Edge> = edges.map(|(from, to)| Edge { from, to, reason: reason(from + to) }).collect();
+            let (edges, order) = super::super::reduce::reduce(12, edges);
+            let told: Vec<Edge> = bundle(&edges, &[0; 12], Some(&order))
+                .into_iter()
+                .flat_map(|link| {
+                    let reason = link.reason.clone();
+                    let to = link.to;
+                    let pair = move |from: usize| to.clone().into_iter().map(move |to| (from, to)).collect::<Vec<_>>();
+                    link.from.into_iter().flat_map(pair).map(move |(from, to)| Edge { from, to, reason: reason.clone() })
+                })
+                .collect();
+            let (_, again) = super::super::reduce::reduce(12, told);
+            for (from, to) in (0..12).flat_map(|from| (0..12).map(move |to| (from, to))) {
+                prop_assert_eq!(order.has(from, to), again.has(from, to));
+            }
+        }
+
         #[test]
         fn links_say_what_the_edges_say(
             pairs in prop::collection::btree_map((0..12usize, 0..12usize), 0..2u8, 0..60),
@@ -93,7 +181,7 @@ mod tests {
                 .map(|((from, to), kind)| Edge { from, to, reason: reasons[usize::from(kind)].clone() })
                 .collect();
             let mut told: Vec<Edge> = Vec::new();
-            for link in bundle(&edges, &role) {
+            for link in bundle(&edges, &role, None) {
                 for &from in &link.from {
                     prop_assert_eq!(role[from], role[link.from[0]]);
                     told.extend(link.to.iter().map(|&to| Edge { from, to, reason: link.reason.clone() }));

@@ -24,7 +24,8 @@ pub fn write(picture: &Picture<'_>) -> String {
         for task in picture.members(role) {
             let look = look(picture.tasks[task].class);
             let (open, close) = look.mermaid;
-            let _ = writeln!(out, "    n{task}{open}{}{close}:::{}", quoted(picture.tasks[task].id), look.word);
+            let _ =
+                writeln!(out, "    n{task}{open}{}{close}:::{}", quoted(picture.tasks[task].id), look.word);
         }
         for (index, link) in joints(picture).filter(|(_, link)| picture.home(link) == Some(role)) {
             joint(&mut out, "    ", index, link);
@@ -82,7 +83,8 @@ fn strokes_of(out: &mut String, index: usize, link: &Link) {
 fn styles(out: &mut String, picture: &Picture<'_>, drawn: usize, strong: &[usize]) {
     for class in picture.classes() {
         let look = look(class);
-        let _ = writeln!(out, "  classDef {} fill:{},stroke:{},color:{INK}", look.word, look.fill, look.stroke);
+        let _ =
+            writeln!(out, "  classDef {} fill:{},stroke:{},color:{INK}", look.word, look.fill, look.stroke);
     }
     if joints(picture).next().is_some() {
         let _ = writeln!(out, "  classDef joint fill:none,stroke:none,color:{GREY},font-size:11px");
@@ -122,6 +124,28 @@ fn quoted(text: &str) -> String {
         }
         before = c;
     }
+    if text.is_empty() {
+        // Nothing between quotes is a syntax error.
+        out.push(' ');
+    }
     out.push('"');
+    if out.contains('#') {
+        // Lines with these words lose their last semicolon where a number follows, whatever stands round them.
+        out = out.replace("style", "st#121;le").replace("classDef", "class#68;ef");
+    }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn what_means_something_to_mermaid_is_written_as_its_number() {
+        assert_eq!(quoted("file:/etc/a_b/c-d.conf"), "\"file:/etc/a_b/c-d.conf\"");
+        assert_eq!(quoted("1. a"), "\"1#46; a\"");
+        assert_eq!(quoted("_a_ \"b\" #1;"), "\"#95;a#95; #34;b#34; #35;1#59;\"");
+        assert_eq!(quoted("style: <a>"), "\"st#121;le: #60;a#62;\"");
+        assert_eq!(quoted(""), "\" \"");
+    }
 }

@@ -68,15 +68,17 @@ impl<'a> Picture<'a> {
 fn reduced(graph: &Graph, role: &[usize]) -> Vec<Link> {
     let mut edges = graph.task_edges();
     edges.retain(|edge| edge.from < role.len() && edge.to < role.len());
-    bundle(&reduce(role.len(), edges), role)
+    let (edges, order) = reduce(role.len(), edges);
+    bundle(&edges, role, Some(&order))
 }
 
 /// Barriers as links: as many strokes as the graph itself has.
 fn as_built(graph: &Graph, role: &[usize]) -> Vec<Link> {
-    let known = |tasks: &[usize]| -> Vec<usize> { tasks.iter().copied().filter(|&task| task < role.len()).collect() };
+    let known =
+        |tasks: &[usize]| -> Vec<usize> { tasks.iter().copied().filter(|&task| task < role.len()).collect() };
     let mut edges = graph.edges.clone();
     edges.retain(|edge| edge.from < role.len() && edge.to < role.len() && edge.from != edge.to);
-    let mut links = bundle(&edges, role);
+    let mut links = bundle(&edges, role, None);
     for (index, barrier) in graph.barriers.iter().enumerate() {
         links.extend(split(&known(&sources(graph, index)), &known(&barrier.to), &barrier.reason, role));
     }

@@ -4,10 +4,24 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use crate::graph::{Edge, Reason};
 
-/// The edges without those that a path of others covers; `needs`, `restarts` and `reloads` always stay.
+/// Which tasks come before which, near and far; one bit a pair.
+pub struct Order {
+    words: usize,
+    reach: Vec<u64>,
+}
+
+impl Order {
+    /// Whether a task comes before another.
+    pub fn has(&self, from: usize, to: usize) -> bool {
+        self.reach[from * self.words + to / 64] & (1 << (to % 64)) != 0
+    }
+}
+
+/// The edges without those that a path of others covers, and the order they make; `needs`, `restarts` and `reloads`
+/// always stay.
 ///
-/// Takes tasks² / 8 bytes and tasks / 64 steps an edge. In a circle, edges that go back stay.
-pub fn reduce(tasks: usize, mut edges: Vec<Edge>) -> Vec<Edge> {
+/// Takes tasks² / 8 bytes and tasks / 64 steps an edge. In a circle, edges that go back stay, outside of the order.
+pub fn reduce(tasks: usize, mut edges: Vec<Edge>) -> (Vec<Edge>, Order) {
     let place = places(tasks, &edges);
     let words = tasks.div_ceil(64);
     let mut reach = vec![0_u64; tasks * words];
@@ -28,9 +42,9 @@ pub fn reduce(tasks: usize, mut edges: Vec<Edge>) -> Vec<Edge> {
         reach[word] |= bit;
         true
     });
-    edges.sort_by(|a, b| (a.from, a.to, a.reason.rank()).cmp(&(b.from, b.to, b.reason.rank())));
+    edges.sort_by_key(|edge| (edge.from, edge.to, edge.reason.rank()));
     edges.dedup_by_key(|edge| (edge.from, edge.to));
-    edges
+    (edges, Order { words, reach })
 }
 
 /// The place of each task in an order that keeps all edges (as long as they form no circle), as written otherwise.
@@ -54,7 +68,9 @@ pub fn topological(after: &[Vec<usize>]) -> Vec<usize> {
     let mut place = vec![usize::MAX; after.len()];
     let mut stuck = 0..after.len();
     let mut next = 0;
-    while let Some(node) = ready.pop().map(|Reverse(node)| node).or_else(|| stuck.find(|&node| place[node] == usize::MAX)) {
+    while let Some(node) =
+        ready.pop().map(|Reverse(node)| node).or_else(|| stuck.find(|&node| place[node] == usize::MAX))
+    {
         if place[node] != usize::MAX {
             continue;
         }
@@ -106,16 +122,17 @@ mod tests {
     fn a_covered_edge_goes_unless_the_role_says_it() {
         let weak = Reason::Class("packages", "files");
         let all = vec![edge(0, 1, weak.clone()), edge(1, 2, Reason::Command), edge(0, 2, weak)];
-        assert_eq!(pairs(&reduce(3, all.clone())), [(0, 1), (1, 2)]);
+        assert_eq!(pairs(&reduce(3, all.clone()).0), [(0, 1), (1, 2)]);
         let mut said = all;
         said[2].reason = Reason::Needs;
-        assert_eq!(pairs(&reduce(3, said)), [(0, 1), (0, 2), (1, 2)]);
+        assert_eq!(pairs(&reduce(3, said).0), [(0, 1), (0, 2), (1, 2)]);
     }
 
     #[test]
     fn a_circle_is_neither_endless_nor_lost() {
-        let circle = vec![edge(0, 1, Reason::Needs), edge(1, 2, Reason::Command), edge(2, 0, Reason::Command)];
-        assert_eq!(reduce(3, circle.clone()), circle);
+        let circle =
+            vec![edge(0, 1, Reason::Needs), edge(1, 2, Reason::Command), edge(2, 0, Reason::Command)];
+        assert_eq!(reduce(3, circle.clone()).0, circle);
     }
 
     proptest! {
@@ -133,9 +150,12 @@ mod tests {
                     edge(shuffled[a.min(b)], shuffled[a.max(b)], reason[usize::from(kind)].clone())
                 })
                 .collect();
-            let reduced = reduce(40, edges.clone());
+            let (reduced, known) = reduce(40, edges.clone());
             let order = reachable(40, &edges);
             prop_assert_eq!(&reachable(40, &reduced), &order);
+            for pair in (0..40).flat_map(|from| (0..40).map(move |to| (from, to))) {
+                prop_assert_eq!(known.has(pair.0, pair.1), order.contains(&pair));
+            }
             for kept in reduced.iter().filter(|edge| edge.reason != Reason::Needs) {
                 let covered = (0..40).any(|via| order.contains(&(kept.from, via)) && order.contains(&(via, kept.to)));
                 prop_assert!(!covered, "{:?} is covered by a path", kept);

@@ -25,7 +25,15 @@ impl Plan {
     pub fn task(&mut self, id: &str, touches: Touches) -> usize {
         let role = self.roles.len() - 1;
         let (needs, restarts, reloads) = (Vec::new(), Vec::new(), Vec::new());
-        self.tasks.push(GraphTask { id: id.into(), role, touches, needs, restarts, reloads, parallel: false });
+        self.tasks.push(GraphTask {
+            id: id.into(),
+            role,
+            touches,
+            needs,
+            restarts,
+            reloads,
+            parallel: false,
+        });
         self.tasks.len() - 1
     }
 
@@ -64,10 +72,11 @@ impl Plan {
 
     pub fn graph(&self) -> (Graph, Vec<DrawTask<'_>>) {
         let graph = build(&self.tasks, &self.roles).unwrap();
-        let tasks = self
-            .tasks
-            .iter()
-            .map(|task| DrawTask { id: &task.id, role: &self.roles[task.role].name, class: task.touches.class });
+        let tasks = self.tasks.iter().map(|task| DrawTask {
+            id: &task.id,
+            role: &self.roles[task.role].name,
+            class: task.touches.class,
+        });
         (graph, tasks.collect())
     }
 
@@ -118,11 +127,10 @@ pub fn sixty() -> Plan {
     plan.task("wait:port 22", Touches::new(Class::Check));
 
     plan.role("postgres", &[0]);
-    let packages: Vec<usize> = ["postgresql-15", "postgresql-contrib"].map(|name| plan.package(name)).to_vec();
-    let repository = plan.task(
-        "repository:pgdg",
-        Touches::new(Class::Free).makes(Thing::Repository("pgdg".into())),
-    );
+    let packages: Vec<usize> =
+        ["postgresql-15", "postgresql-contrib"].map(|name| plan.package(name)).to_vec();
+    let repository =
+        plan.task("repository:pgdg", Touches::new(Class::Free).makes(Thing::Repository("pgdg".into())));
     plan.needs(packages[0], repository);
     plan.path("directory", "/srv/postgres", None);
     plan.path("directory", "/srv/postgres/main", None);
@@ -176,7 +184,8 @@ pub fn sixty() -> Plan {
 
 /// One of every trap for the eyes and the parsers.
 fn nasty() -> (Graph, Vec<DrawTask<'static>>) {
-    let ids = ["file:/a \"b\" <c> & 'd'\\", "end", "größe ✓ 日本", "1. *x* `y` #35; ]|{", "a\nb\u{202e}\0", ""];
+    let ids =
+        ["file:/a \"b\" <c> & 'd'\\", "end", "größe ✓ 日本", "1. *x* `y` #35; ]|{", "a\nb\u{202e}\0", ""];
     let tasks = ids.map(|id| DrawTask { id, role: "r \"<&>\"\n", class: Class::File });
     let edges = (0..5)
         .map(|from| Edge { from, to: from + 1, reason: Reason::Holds("/x \"<&>\" \\N\n--> |".into()) })
@@ -213,7 +222,14 @@ fn whatever_is_in_a_name_stays_in_its_label() {
         .collect();
     assert_eq!(
         shown,
-        ["file:/a \"b\" <c> & 'd'\\", "end", "größe ✓ 日本", "1. *x* `y` #35; ]|{", "a\\nb\\u{202e}\\u{0}", ""]
+        [
+            "file:/a \"b\" <c> & 'd'\\",
+            "end",
+            "größe ✓ 日本",
+            "1. *x* `y` #35; ]|{",
+            "a\\nb\\u{202e}\\u{0}",
+            ""
+        ]
     );
 }
 
@@ -243,7 +259,11 @@ fn the_same_graph_gives_the_same_text() {
 fn nothing_and_circles_and_foreign_edges_are_drawn_too() {
     let edge = |from, to| Edge { from, to, reason: Reason::Needs };
     let tasks = ["a", "b", "c"].map(|id| DrawTask { id, role: "r", class: Class::Free });
-    let circle = Graph { tasks: 3, edges: vec![edge(0, 1), edge(1, 2), edge(2, 0), edge(2, 7), edge(1, 1)], barriers: Vec::new() };
+    let circle = Graph {
+        tasks: 3,
+        edges: vec![edge(0, 1), edge(1, 2), edge(2, 0), edge(2, 7), edge(1, 1)],
+        barriers: Vec::new(),
+    };
     for format in Format::ALL {
         assert!(!draw(&Graph::default(), &[], format).is_empty());
         let text = draw(&circle, &tasks, format);

@@ -7,16 +7,14 @@ const PASSES: usize = 24;
 /// Space between blocks.
 const GAP: f64 = 14.0;
 
-/// The frame of a role.
-pub struct Span {
-    /// Its first column.
-    pub first: usize,
-    /// Its last column.
-    pub last: usize,
-    /// Its upper edge.
-    pub top: f64,
-    /// Its lower edge.
-    pub bottom: f64,
+/// Heights from the top of the drawing.
+pub struct Heights {
+    /// Of the line of each spot.
+    pub spots: Vec<f64>,
+    /// Upper and lower edges of the roles' frames.
+    pub frames: Vec<(f64, f64)>,
+    /// The upper edge of each row of roles.
+    pub rows: Vec<f64>,
 }
 
 struct Block {
@@ -38,20 +36,38 @@ struct Block {
     lower: Vec<usize>,
 }
 
-/// The height of every spot from the top of the drawing, and the frames of the roles.
-pub fn blocks(chart: &Chart, rows: &[f64], roles: usize) -> (Vec<f64>, Vec<Span>) {
+/// Places everything, with so much space above each row of roles as `space` says.
+pub fn blocks(chart: &Chart, rows: &[f64], roles: usize, space: &[f64]) -> Heights {
     let (mut blocks, block_of) = collect(chart, rows, roles);
     keys(&mut blocks, roles);
-    stack(&mut blocks, chart.ranks);
+    stack(&mut blocks, chart.ranks());
     settle(&mut blocks);
-    let top = blocks.iter().map(|block| block.at - block.above).fold(f64::INFINITY, f64::min);
-    let y = rows.iter().zip(&block_of).map(|(row, &block)| (row + blocks[block].at - top + MARGIN).round()).collect();
-    let spans = blocks.iter().take(roles).map(|block| {
-        let zero = block.at - top + MARGIN;
-        let (top, bottom) = ((zero - block.above).round(), (zero + block.below).round());
-        Span { first: block.first, last: block.last, top, bottom }
-    });
-    (y, spans.collect())
+    let tops = drop_rows(chart, &mut blocks, space);
+    let spots = rows.iter().zip(&block_of).map(|(row, &block)| (row + blocks[block].at).round()).collect();
+    let frames = blocks
+        .iter()
+        .take(roles)
+        .map(|block| ((block.at - block.above).round(), (block.at + block.below).round()))
+        .collect();
+    Heights { spots, frames, rows: tops }
+}
+
+/// Puts the rows below one another; gives their upper edges.
+fn drop_rows(chart: &Chart, blocks: &mut [Block], space: &[f64]) -> Vec<f64> {
+    let mut next = MARGIN;
+    let mut tops = Vec::with_capacity(chart.rows.len());
+    for (row, space) in chart.rows.iter().zip(space) {
+        next += space;
+        let within = |block: &Block| (row.entry..=row.exit).contains(&block.first);
+        let top = blocks.iter().filter(|block| within(block)).map(|block| block.at - block.above);
+        let shift = next - top.fold(f64::INFINITY, f64::min);
+        tops.push(next);
+        for block in blocks.iter_mut().filter(|block| within(block)) {
+            block.at += shift;
+            next = next.max(block.at + block.below);
+        }
+    }
+    tops
 }
 
 /// Roles first, then a block for each spot outside of them.

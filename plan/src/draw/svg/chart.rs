@@ -1,7 +1,12 @@
 //! The spots of a drawing and the strands between them.
 
-use super::{super::picture::Picture, measure, ranks::Ranks};
-use crate::draw::text::visible;
+use std::ops::Range;
+
+use super::{
+    measure,
+    ranks::{Ranks, Row},
+};
+use crate::draw::{bundle::Link, picture::Picture, text::visible};
 
 /// Font size of tasks.
 pub const TEXT: f64 = 12.0;
@@ -9,6 +14,7 @@ pub const TEXT: f64 = 12.0;
 pub const SMALL: f64 = 10.5;
 /// What a name may take before its middle is left out.
 const WIDEST_NAME: f64 = 330.0;
+/// The same of a reason in a column.
 const WIDEST_REASON: f64 = 230.0;
 /// Space to the left and right of the text in a box.
 pub const INSET: f64 = 14.0;
@@ -55,14 +61,27 @@ pub struct Strand {
     pub link: usize,
 }
 
-/// All spots and strands. The first spots are the tasks, then the links, then the lanes.
+/// A link from one row of roles to another one.
+#[derive(Clone, Copy, Debug)]
+pub struct Wrap {
+    /// The link.
+    pub link: usize,
+    /// The lane where it leaves its row on the right.
+    pub exit: usize,
+    /// The lane where it comes into its row on the left.
+    pub entry: usize,
+}
+
+/// All spots and strands. The first spots are the tasks.
 pub struct Chart {
     /// The spots.
     pub spots: Vec<Spot>,
     /// The strands, in the order of their links.
     pub strands: Vec<Strand>,
-    /// How many columns there are.
-    pub ranks: usize,
+    /// Links from row to row.
+    pub wraps: Vec<Wrap>,
+    /// The rows from top to bottom, each with its columns.
+    pub rows: Vec<Row>,
     /// Spots in the column before, for each spot, with the weight of straightness.
     pub before: Vec<Vec<(usize, f64)>>,
     /// Spots in the column behind, likewise.
@@ -72,13 +91,14 @@ pub struct Chart {
 impl Chart {
     /// Makes a spot of every task and link, and lanes for links that pass columns.
     pub fn new(picture: &Picture<'_>, ranks: &Ranks) -> Self {
-        let last = ranks.task.iter().chain(&ranks.link).max();
+        let (rows, none) = (ranks.rows.clone(), Vec::new());
         let mut chart = Self {
             spots: Vec::new(),
             strands: Vec::new(),
-            ranks: last.map_or(0, |&last| last + 1),
-            before: Vec::new(),
-            after: Vec::new(),
+            wraps: Vec::new(),
+            rows,
+            before: none.clone(),
+            after: none,
         };
         for (index, task) in picture.tasks.iter().enumerate() {
             let text = measure::shorten(&visible(task.id), TEXT, WIDEST_NAME);
@@ -88,75 +108,89 @@ impl Chart {
             chart.spots.push(Spot { what, rank: ranks.task[index], home, text, width, up: 13.0, down: 13.0 });
         }
         for (index, link) in picture.links.iter().enumerate() {
-            let text = measure::shorten(&visible(&link.reason.to_string()), SMALL, WIDEST_REASON);
-            let width = (measure::width(&text, SMALL) + 8.0).ceil();
-            let (what, home) = (What::Link(index), picture.home(link));
-            chart.spots.push(Spot { what, rank: ranks.link[index], home, text, width, up: 15.0, down: 4.0 });
-        }
-        let tasks = picture.tasks.len();
-        for (index, link) in picture.links.iter().enumerate() {
-            let (rank, (from, to)) = (ranks.link[index], picture.ends(link));
-            let first = link.from.iter().map(|&task| ranks.task[task]).min().unwrap_or(rank);
-            let last = link.to.iter().map(|&task| ranks.task[task]).max().unwrap_or(rank);
-            let near = |at: usize| if from == to || at <= ranks.span[from].1 { Some(from) } else { None };
-            let far = |at: usize| if from == to || at >= ranks.span[to].0 { Some(to) } else { None };
-            let way_in = chart.lanes(index, first + 1..rank, near);
-            let way_out = chart.lanes(index, rank + 1..last, far);
-            let spot = tasks + index;
-            let lane = |way: &Option<(usize, usize)>, at: usize| {
-                way.filter(|&(start, _)| at >= start).map(|(start, spot)| spot + at - start)
-            };
-            for &task in &link.from {
-                let next = ranks.task[task] + 1;
-                let to = if next < rank { lane(&way_in, next) } else { None };
-                chart.strands.push(Strand { from: task, to: to.unwrap_or(spot), link: index });
-            }
-            chart.chain(&way_in, rank.saturating_sub(first + 1), None, Some(spot), index);
-            chart.chain(&way_out, last.saturating_sub(rank + 1), Some(spot), None, index);
-            for &task in &link.to {
-                let from = ranks.task[task].checked_sub(1).filter(|&at| at > rank).and_then(|at| lane(&way_out, at));
-                chart.strands.push(Strand { from: from.unwrap_or(spot), to: task, link: index });
-            }
+            chart.link(index, link, picture, ranks);
         }
         chart.neighbours();
         chart
     }
 
-    /// Makes lanes; gives the first column and the spot of the first lane.
+    /// How many columns there are in all rows together.
+    pub fn ranks(&self) -> usize {
+        self.rows.last().map_or(0, |row| row.exit + 1)
+    }
+
+    fn link(&mut self, index: usize, link: &Link, picture: &Picture<'_>, ranks: &Ranks) {
+        let (from, to) = picture.ends(link);
+        let first = link.from.iter().map(|&task| ranks.task[task]).min().unwrap_or(0);
+        let last = link.to.iter().map(|&task| ranks.task[task]).max().unwrap_or(0);
+        // Within its own role's columns, and the one behind, it stays in its role.
+        let near = |at: usize| (from == to || at <= ranks.span[from].1 + 1).then_some(from);
+        let far = |at: usize| (from == to || at + 1 >= ranks.span[to].0).then_some(to);
+        if let Some(rank) = ranks.link[index] {
+            let text = measure::shorten(&visible(&link.reason.to_string()), SMALL, WIDEST_REASON);
+            let width = (measure::width(&text, SMALL) + 8.0).ceil();
+            let spot = self.spots.len();
+            let (what, home) = (What::Link(index), picture.home(link));
+            self.spots.push(Spot { what, rank, home, text, width, up: 15.0, down: 4.0 });
+            let way_in = self.lanes(index, first + 1..rank, near);
+            let way_out = self.lanes(index, rank + 1..last, far);
+            self.gather(index, &link.from, &way_in, spot);
+            self.spread(index, &link.to, spot, &way_out);
+        } else {
+            let (exit, entry) = (ranks.rows[ranks.row[from]].exit, ranks.rows[ranks.row[to]].entry);
+            let way_in = self.lanes(index, first + 1..exit, near);
+            let exit = self.lane(index, exit, near(exit));
+            let entry_lane = self.lane(index, entry, far(entry));
+            let way_out = self.lanes(index, entry + 1..last, far);
+            self.gather(index, &link.from, &way_in, exit);
+            self.spread(index, &link.to, entry_lane, &way_out);
+            self.wraps.push(Wrap { link: index, exit, entry: entry_lane });
+        }
+    }
+
+    fn lane(&mut self, link: usize, rank: usize, home: Option<usize>) -> usize {
+        let text = String::new();
+        self.spots.push(Spot { what: What::Lane(link), rank, home, text, width: 0.0, up: 3.0, down: 3.0 });
+        self.spots.len() - 1
+    }
+
+    /// One lane a column, as long as there are not too many in all.
     fn lanes(
         &mut self,
         link: usize,
-        ranks: std::ops::Range<usize>,
+        ranks: Range<usize>,
         home: impl Fn(usize) -> Option<usize>,
-    ) -> Option<(usize, usize)> {
-        if ranks.is_empty() || self.spots.len() + ranks.len() > LANES {
-            return None;
+    ) -> Vec<usize> {
+        if self.spots.len() + ranks.len() > LANES {
+            return Vec::new();
         }
-        let made = (ranks.start, self.spots.len());
-        self.spots.extend(ranks.map(|rank| Spot {
-            what: What::Lane(link),
-            rank,
-            home: home(rank),
-            text: String::new(),
-            width: 0.0,
-            up: 3.0,
-            down: 3.0,
-        }));
-        Some(made)
+        ranks.map(|rank| self.lane(link, rank, home(rank))).collect()
     }
 
-    /// Strands along lanes, from the link's own spot or to it.
-    fn chain(
-        &mut self,
-        lanes: &Option<(usize, usize)>,
-        count: usize,
-        start: Option<usize>,
-        end: Option<usize>,
-        link: usize,
-    ) {
-        let Some((_, first)) = *lanes else { return };
-        let stops: Vec<usize> = start.into_iter().chain(first..first + count).chain(end).collect();
+    /// Strands from tasks along lanes to a spot; each task joins the lane in the next column.
+    fn gather(&mut self, link: usize, tasks: &[usize], lanes: &[usize], spot: usize) {
+        for &task in tasks {
+            let next = self.lane_in(lanes, self.spots[task].rank + 1);
+            self.strands.push(Strand { from: task, to: next.unwrap_or(spot), link });
+        }
+        let stops: Vec<usize> = lanes.iter().copied().chain([spot]).collect();
         self.strands.extend(stops.windows(2).map(|pair| Strand { from: pair[0], to: pair[1], link }));
+    }
+
+    /// Strands from a spot along lanes to tasks; each task hangs on the lane in the column before.
+    fn spread(&mut self, link: usize, tasks: &[usize], spot: usize, lanes: &[usize]) {
+        let stops: Vec<usize> = [spot].into_iter().chain(lanes.iter().copied()).collect();
+        self.strands.extend(stops.windows(2).map(|pair| Strand { from: pair[0], to: pair[1], link }));
+        for &task in tasks {
+            let last = self.spots[task].rank.checked_sub(1).and_then(|rank| self.lane_in(lanes, rank));
+            self.strands.push(Strand { from: last.unwrap_or(spot), to: task, link });
+        }
+    }
+
+    /// The lane in a column, of lanes in columns next to each other.
+    fn lane_in(&self, lanes: &[usize], rank: usize) -> Option<usize> {
+        let first = self.spots[*lanes.first()?].rank;
+        lanes.get(rank.checked_sub(first)?).copied()
     }
 
     fn neighbours(&mut self) {
@@ -166,12 +200,9 @@ impl Chart {
             if self.spots[strand.from].rank + 1 != self.spots[strand.to].rank {
                 continue;
             }
-            let lanes = [strand.from, strand.to].map(|spot| matches!(self.spots[spot].what, What::Lane(_)));
-            let weight = match lanes {
-                [true, true] => 8.0,
-                [false, false] => 1.0,
-                _ => 2.0,
-            };
+            let tasks = [strand.from, strand.to].map(|spot| matches!(self.spots[spot].what, What::Task(_)));
+            // A bend in the middle of a line is uglier than one at its end.
+            let weight = if tasks == [false, false] { 8.0 } else { 1.0 };
             self.after[strand.from].push((strand.to, weight));
             self.before[strand.to].push((strand.from, weight));
         }

@@ -12,7 +12,7 @@ pub type Layers = Vec<Vec<Vec<usize>>>;
 
 /// Orders the spots of every role; spots of no role are not among them.
 pub fn order(chart: &Chart, roles: usize) -> Layers {
-    let mut layers = vec![vec![Vec::new(); chart.ranks]; roles];
+    let mut layers = vec![vec![Vec::new(); chart.ranks()]; roles];
     for (index, spot) in chart.spots.iter().enumerate() {
         if let Some(role) = spot.home {
             layers[role][spot.rank].push(index);
@@ -72,7 +72,10 @@ fn at_home<'a>(
     sides: &'a [Vec<(usize, f64)>],
     spot: usize,
 ) -> impl Iterator<Item = usize> + 'a {
-    sides[spot].iter().map(|&(other, _)| other).filter(move |&other| chart.spots[other].home == chart.spots[spot].home)
+    sides[spot]
+        .iter()
+        .map(|&(other, _)| other)
+        .filter(move |&other| chart.spots[other].home == chart.spots[spot].home)
 }
 
 /// Sorts a column by the mean place of the neighbours on one side; spots without any stay where they are.
@@ -80,7 +83,8 @@ fn sort(chart: &Chart, layer: &mut [usize], sides: &[Vec<(usize, f64)>], place: 
     let mut movable: Vec<(f64, usize)> = Vec::with_capacity(layer.len());
     let mut slots = Vec::with_capacity(layer.len());
     for (at, &spot) in layer.iter().enumerate() {
-        let (count, sum) = at_home(chart, sides, spot).fold((0, 0), |(n, sum), other| (n + 1, sum + place[other]));
+        let (count, sum) =
+            at_home(chart, sides, spot).fold((0, 0), |(n, sum), other| (n + 1, sum + place[other]));
         if count > 0 {
             movable.push((sum as f64 / f64::from(count), spot));
             slots.push(at);
@@ -154,7 +158,10 @@ fn crossings(chart: &Chart, layers: &[Vec<usize>], place: &[usize]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::svg::chart::{Spot, Strand, What};
+    use crate::draw::svg::{
+        chart::{Spot, Strand, What},
+        ranks::Row,
+    };
 
     fn chart(columns: [usize; 2], lines: &[(usize, usize)]) -> Chart {
         let spots = (0..columns[0] + columns[1])
@@ -170,7 +177,9 @@ mod tests {
             .collect();
         let strands: Vec<_> =
             lines.iter().map(|&(from, to)| Strand { from, to: to + columns[0], link: 0 }).collect();
-        let mut chart = Chart { spots, strands, ranks: 2, before: Vec::new(), after: Vec::new() };
+        let rows = vec![Row { entry: 0, exit: 1 }];
+        let mut chart =
+            Chart { spots, strands, wraps: Vec::new(), rows, before: Vec::new(), after: Vec::new() };
         chart.before = vec![Vec::new(); chart.spots.len()];
         chart.after = vec![Vec::new(); chart.spots.len()];
         for strand in &chart.strands {

@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use super::{
     Area, HEADING, Layout, MARGIN, PADDING,
     chart::{INSET, SMALL, Spot, TEXT, What},
-    measure,
+    legend, measure,
     outline::outline,
+    strokes,
+    wraps::Way,
 };
 use crate::draw::{
     bundle::Link,
@@ -17,12 +19,14 @@ use crate::draw::{
 
 /// How many tasks a tooltip names on each side.
 const NAMED: usize = 6;
-const LEGEND: f64 = 34.0;
+/// What a reason may take where nothing is beside it.
+const WIDEST_WAY: f64 = 460.0;
 
 /// The SVG text of a layout.
 pub fn paint(picture: &Picture<'_>, layout: &Layout) -> String {
-    let legend = legend(picture, layout.height);
-    let (width, height) = (layout.width.max(legend.1 + MARGIN).ceil(), (layout.height + LEGEND).ceil());
+    let legend = legend::legend(picture, layout.height);
+    let (width, height) =
+        (layout.width.max(legend.1 + MARGIN).ceil(), (layout.height + legend::HEIGHT).ceil());
     let mut out = String::new();
     let _ = writeln!(
         out,
@@ -43,15 +47,46 @@ pub fn paint(picture: &Picture<'_>, layout: &Layout) -> String {
     for strand in &layout.chart.strands {
         strands[strand.link].push((strand.from, strand.to));
     }
-    let mut lanes = vec![Vec::new(); picture.links.len()];
+    let mut levels = vec![Vec::new(); picture.links.len()];
     for (index, spot) in layout.chart.spots.iter().enumerate() {
-        if let What::Lane(link) = spot.what {
-            lanes[link].push(index);
+        if let What::Lane(link) | What::Link(link) = spot.what {
+            levels[link].push(index);
         }
     }
-    for (index, link) in picture.links.iter().enumerate() {
-        lanes[index].push(picture.tasks.len() + index);
-        paint_link(&mut out, picture, layout, link, &strands[index], &lanes[index]);
+    let mut ways: Vec<Option<&Way>> = vec![None; picture.links.len()];
+    for way in &layout.ways {
+        ways[way.wrap.link] = Some(way);
+    }
+    // What the roles say lies on top.
+    let mut order: Vec<(usize, &Link)> = picture.links.iter().enumerate().collect();
+    order.sort_by_key(|(_, link)| link.reason.strong());
+    for (index, link) in order {
+        let (mut lines, heads) = strokes::within(layout, &strands[index], &levels[index]);
+        let reason = match ways[index] {
+            Some(way) => {
+                strokes::between(&mut lines, layout, way);
+                let name = measure::shorten(&visible(&link.reason.to_string()), SMALL, WIDEST_WAY);
+                Some((way.left + 24.0, way.back - 4.0, name))
+            }
+            None => levels[index]
+                .iter()
+                .find(|&&spot| matches!(layout.chart.spots[spot].what, What::Link(_)))
+                .map(|&spot| {
+                    (
+                        layout.area(spot).left + 4.0,
+                        layout.y[spot] - 4.0,
+                        layout.chart.spots[spot].text.clone(),
+                    )
+                }),
+        };
+        let class = if link.reason.strong() { " class=\"s\"" } else { "" };
+        let title = escaped(&story(picture, link));
+        let _ = write!(out, "<g{class}><title>{title}</title><path class=\"l\" d=\"{lines}\"/>");
+        let _ = write!(out, "<path class=\"h\" d=\"{heads}\"/>");
+        if let Some((x, y, reason)) = reason {
+            let _ = write!(out, "<text class=\"r\" x=\"{x}\" y=\"{y}\">{}</text>", escaped(&reason));
+        }
+        out.push_str("</g>\n");
     }
     for (index, spot) in layout.chart.spots.iter().enumerate() {
         if let What::Task(task) = spot.what {
@@ -104,99 +139,17 @@ fn paint_task(out: &mut String, picture: &Picture<'_>, task: usize, spot: &Spot,
     );
 }
 
-/// One group: its lines, its arrowheads, its reason on its line.
-fn paint_link(
-    out: &mut String,
-    picture: &Picture<'_>,
-    layout: &Layout,
-    link: &Link,
-    strands: &[(usize, usize)],
-    levels: &[usize],
-) {
-    let (mut lines, mut heads) = (String::new(), String::new());
-    for &level in levels {
-        let (left, right) = layout.columns.edges(layout.chart.spots[level].rank);
-        let _ = write!(lines, "M{left} {}H{right}", layout.y[level]);
-    }
-    for &(from, to) in strands {
-        let (start, end) = (layout.area(from).right, layout.area(to).left);
-        let (high, low) = (layout.y[from], layout.y[to]);
-        let (_, edge) = layout.columns.edges(layout.chart.spots[from].rank);
-        let _ = write!(lines, "M{start} {high}");
-        if edge > start {
-            let _ = write!(lines, "H{edge}");
-        }
-        let end = if matches!(layout.chart.spots[to].what, What::Task(_)) {
-            let _ = write!(heads, "M{end} {low}l-8 -3.5v7z");
-            end - 7.0
-        } else {
-            end
-        };
-        if (high - low).abs() < 0.5 {
-            let _ = write!(lines, "H{end}");
-        } else {
-            let middle = (edge + end) / 2.0;
-            let _ = write!(lines, "C{middle} {high} {middle} {low} {end} {low}");
-        }
-    }
-    // The link's own spot is the last of its levels.
-    let Some(&own) = levels.last() else { return };
-    let area = layout.area(own);
-    let _ = writeln!(
-        out,
-        "<g{}><title>{}</title><path class=\"l\" d=\"{lines}\"/><path class=\"h\" d=\"{heads}\"/>\
-         <text class=\"r\" x=\"{}\" y=\"{}\">{}</text></g>",
-        if link.reason.strong() { " class=\"s\"" } else { "" },
-        escaped(&story(picture, link)),
-        area.left + 4.0,
-        layout.y[own] - 4.0,
-        escaped(&layout.chart.spots[own].text)
-    );
-}
-
 /// The whole reason and the tasks it ties, for a tooltip.
 fn story(picture: &Picture<'_>, link: &Link) -> String {
     let names = |tasks: &[usize]| {
-        let mut names: Vec<String> = tasks.iter().take(NAMED).map(|&task| visible(picture.tasks[task].id)).collect();
+        let mut names: Vec<String> =
+            tasks.iter().take(NAMED).map(|&task| visible(picture.tasks[task].id)).collect();
         if tasks.len() > NAMED {
             names.push(format!("{} more", tasks.len() - NAMED));
         }
         names.join(", ")
     };
     format!("{}: {} → {}", visible(&link.reason.to_string()), names(&link.from), names(&link.to))
-}
-
-/// What the colours and lines mean, of those that occur; its text and its right edge.
-fn legend(picture: &Picture<'_>, top: f64) -> (String, f64) {
-    let (mut out, mut left) = (String::new(), MARGIN);
-    let baseline = top + 13.0;
-    let word = |out: &mut String, left: &mut f64, text: &str| {
-        let _ = write!(out, "<text class=\"r\" x=\"{left}\" y=\"{baseline}\">{text}</text>");
-        *left += measure::width(text, SMALL).ceil() + 20.0;
-    };
-    for class in picture.classes() {
-        let look = look(class);
-        let area = Area { left, top: top + 2.0, right: left + 30.0, bottom: top + 16.0 };
-        let d = outline(class, area);
-        let _ = write!(out, "<path class=\"b\" d=\"{d}\" fill=\"{}\" stroke=\"{}\"/>", look.fill, look.stroke);
-        left += 36.0;
-        word(&mut out, &mut left, look.word);
-    }
-    for (strong, text) in [(true, "said by roles"), (false, "worked out")] {
-        if picture.links.iter().any(|link| link.reason.strong() == strong) {
-            let class = if strong { " class=\"s\"" } else { "" };
-            let _ = write!(
-                out,
-                "<g{class}><path class=\"l\" d=\"M{left} {0}h24\"/><path class=\"h\" d=\"M{1} {0}l-8 -3.5v7z\"/></g>",
-                top + 9.0,
-                left + 31.0
-            );
-            left += 38.0;
-            word(&mut out, &mut left, text);
-        }
-    }
-    out.push('\n');
-    (out, left)
 }
 
 /// Text as XML takes it, in attributes too.

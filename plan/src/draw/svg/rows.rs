@@ -7,6 +7,8 @@ use super::{
 
 /// Passes over all columns.
 const PASSES: usize = 30;
+/// The last passes, in which lines that pass a column hardly bend any more.
+const STIFF: usize = 10;
 
 /// The heights of all spots that have a role; each role has its own zero.
 pub fn rows(chart: &Chart, layers: &Layers) -> Vec<f64> {
@@ -27,7 +29,8 @@ pub fn rows(chart: &Chart, layers: &Layers) -> Vec<f64> {
             }
         }
         for pass in 0..PASSES {
-            let mut settle = |layer: &Vec<usize>| place(chart, layer, &mut y);
+            let stiff = if pass + STIFF < PASSES { 1.0 } else { 64.0 };
+            let mut settle = |layer: &Vec<usize>| place(chart, layer, &mut y, stiff);
             if pass % 2 == 0 {
                 layers.iter().for_each(&mut settle);
             } else {
@@ -49,8 +52,9 @@ pub fn apart(above: &Spot, below: &Spot) -> f64 {
 }
 
 /// Moves a column's spots as near to their neighbours' mean as the gaps between them allow, by least squares:
-/// runs of spots that push each other are pooled and stand at their common mean.
-fn place(chart: &Chart, layer: &[usize], y: &mut [f64]) {
+/// runs of spots that push each other are pooled and stand at their common mean. Lines without a task at either end
+/// pull as many times harder as `stiff` says.
+fn place(chart: &Chart, layer: &[usize], y: &mut [f64], stiff: f64) {
     struct Run {
         mean: f64,
         weight: f64,
@@ -67,6 +71,7 @@ fn place(chart: &Chart, layer: &[usize], y: &mut [f64]) {
         let (mut sum, mut weight) = (0.0, 0.0);
         for &(other, pull) in chart.before[spot].iter().chain(&chart.after[spot]) {
             if chart.spots[other].home == chart.spots[spot].home {
+                let pull = if pull > 1.0 { pull * stiff } else { pull };
                 sum += y[other] * pull;
                 weight += pull;
             }

@@ -27,7 +27,9 @@ fn check(picture: &Picture<'_>) -> Result<(), String> {
             }
         }
         for (role, &frame) in layout.frames.iter().enumerate() {
-            if overlap(area, frame) != (spots[a].home == Some(role)) {
+            // Lanes that come and go have a role, but stand before or behind its frame.
+            let inside = spots[a].home == Some(role) && area.left > frame.left && area.right < frame.right;
+            if overlap(area, frame) != inside {
                 return Err(format!("{:?} in or out of the frame of role {role}", spots[a].what));
             }
         }
@@ -35,6 +37,33 @@ fn check(picture: &Picture<'_>) -> Result<(), String> {
     for (index, &frame) in layout.frames.iter().enumerate() {
         if layout.frames[..index].iter().any(|&other| overlap(frame, other)) {
             return Err(format!("the frame of role {index} lies on another"));
+        }
+    }
+    for way in &layout.ways {
+        let (exit, entry) = (layout.y[way.wrap.exit], layout.y[way.wrap.entry]);
+        let thin = |a: (f64, f64), b: (f64, f64)| Area {
+            left: a.0.min(b.0) - 1.0,
+            top: a.1.min(b.1) - 1.0,
+            right: a.0.max(b.0) + 1.0,
+            bottom: a.1.max(b.1) + 1.0,
+        };
+        let corners = [
+            (layout.area(way.wrap.exit).left, exit),
+            (way.right, exit),
+            (way.right, way.back),
+            (way.left, way.back),
+            (way.left, entry),
+            (layout.area(way.wrap.entry).right, entry),
+        ];
+        for stretch in corners.windows(2).map(|pair| thin(pair[0], pair[1])) {
+            if layout.frames.iter().any(|&frame| overlap(frame, stretch)) {
+                return Err(format!("the way of link {} crosses a frame", way.wrap.link));
+            }
+        }
+        for other in layout.ways.iter().filter(|other| other.wrap.link < way.wrap.link) {
+            if other.back == way.back {
+                return Err(format!("links {} and {} go back at one height", other.wrap.link, way.wrap.link));
+            }
         }
     }
     Ok(())
@@ -92,6 +121,9 @@ fn tasks(roles: &[usize]) -> Vec<DrawTask<'static>> {
 }
 
 proptest! {
+    // Each case compares every pair of boxes.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn nothing_ever_overlaps((graph, roles) in anything()) {
         let tasks = tasks(&roles);
