@@ -1,7 +1,9 @@
 //! The main job on real hosts with Debian 11, 12 and 13. The hosts are booted once for all of these tests.
 
 mod accounts;
+mod bare_root;
 mod commands;
+mod connections;
 mod cut_short;
 mod example;
 mod files;
