@@ -1,5 +1,4 @@
 //! `cm`: the command line. Commands are one file each under `commands/`; reports under `report/`.
-#![expect(missing_docs, reason = "a program, not a library; clap's help is its documentation")]
 
 mod commands;
 mod drive;

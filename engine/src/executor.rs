@@ -210,7 +210,9 @@ impl Work {
                 }
                 Ok(FromAgent::Need(digests)) => {
                     // The speaker is gone only when the link is; then the next read says so.
-                    digests.into_iter().for_each(|digest| drop(needs.send(digest)));
+                    for digest in digests {
+                        let _ = needs.send(digest);
+                    }
                 }
                 Ok(FromAgent::Done) => return self.verdict(),
                 Ok(FromAgent::Refused(refusal)) => return HostEnd::Refused(refused(refusal)),
