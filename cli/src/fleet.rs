@@ -348,7 +348,8 @@ impl Fleet {
             if accept.value { HostKeyPolicy::AcceptNew } else { HostKeyPolicy::Strict }
         });
         let mut wanted = Wanted::new(host.name());
-        wanted.address = Some(host.address().to_owned());
+        // A host without an address is called by its name, for which ssh_config may have another one.
+        wanted.address = (host.address() != host.name()).then(|| host.address().to_owned());
         wanted.user = ssh.user.or(own.user.clone()).map(|user| user.value);
         wanted.port = ssh.port.or(own.port.clone()).map(|port| port.value);
         wanted.key = key;
