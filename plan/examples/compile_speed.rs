@@ -28,12 +28,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             0 => writeln!(text, "  - package: package{task}")?,
             1 => writeln!(text, "  - directory: /srv/{task}\n    owner: root\n    mode: \"0755\"")?,
             2 => writeln!(text, "  - file: /etc/literal{task}\n    content: some text\n    mode: \"0644\"")?,
-            3 | 4 => writeln!(text, "  - file: /etc/template{task}\n    template: site.conf.j2\n    reloads: nginx")?,
-            5 => writeln!(text, "  - file: /etc/{{{{ host.name }}}}{task}\n    content: \"{{{{ domain }}}} {{{{ rack }}}}\\n\"")?,
-            6 => writeln!(text, "  - file: /etc/when{task}\n    when: node.os.family == 'debian'\n    content: \"{{{{ port }}}}\"")?,
+            3 | 4 => writeln!(
+                text,
+                "  - file: /etc/template{task}\n    template: site.conf.j2\n    reloads: nginx"
+            )?,
+            5 => writeln!(
+                text,
+                "  - file: /etc/{{{{ host.name }}}}{task}\n    content: \"{{{{ domain }}}} {{{{ rack }}}}\\n\""
+            )?,
+            6 => writeln!(
+                text,
+                "  - file: /etc/when{task}\n    when: node.os.family == 'debian'\n    content: \"{{{{ port }}}}\""
+            )?,
             7 => writeln!(text, "  - user: user{task}\n    comment: \"{{{{ rack }}}}\"")?,
             8 => writeln!(text, "  - link: /etc/link{task}\n    target: \"/srv/{{{{ rack }}}}\"")?,
-            _ => writeln!(text, "  - file: /etc/conf{task}\n    content: \"x={{{{ port }}}}\"\n    owner: root\n    group: root")?,
+            _ => writeln!(
+                text,
+                "  - file: /etc/conf{task}\n    content: \"x={{{{ port }}}}\"\n    owner: root\n    group: root"
+            )?,
         }
     }
     std::fs::write(role.join("role.yaml"), text)?;
@@ -47,7 +59,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut count = 0;
     for (host, _) in project.inventory().hosts() {
         let plan = project.compile(host, &facts, &FactsBook::default(), &Request::default());
-        let plan = plan.map_err(|diagnostics| diagnostics.render(project.sources(), cm_syntax::Style::plain()))?;
+        let plan =
+            plan.map_err(|diagnostics| diagnostics.render(project.sources(), cm_syntax::Style::plain()))?;
         count += plan.tasks.len();
     }
     let took = start.elapsed();

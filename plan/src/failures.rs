@@ -28,7 +28,12 @@ fn struck(hosts: &[&str]) -> String {
     match hosts {
         [one] => format!("on host {one}"),
         many if many.len() <= NAMED => format!("on {} hosts: {}", many.len(), many.join(", ")),
-        many => format!("on {} hosts: {} and {} more", many.len(), many[..NAMED - 1].join(", "), many.len() - (NAMED - 1)),
+        many => format!(
+            "on {} hosts: {} and {} more",
+            many.len(),
+            many[..NAMED - 1].join(", "),
+            many.len() - (NAMED - 1)
+        ),
     }
 }
 

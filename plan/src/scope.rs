@@ -86,7 +86,16 @@ pub(crate) fn secret_texts(value: &Wire, found: &mut Vec<Secret>) {
 impl HostScope {
     pub fn new(project: Arc<Inner>, host: HostId, node: Option<Value>, others: FactsBook) -> Arc<Self> {
         let secrets = Arc::new(SecretsObject::new(project.secrets.clone()));
-        Arc::new(Self { project, host, node, others, secrets, failures: Mutex::default(), derived_secrets: Mutex::default(), missing: Mutex::default() })
+        Arc::new(Self {
+            project,
+            host,
+            node,
+            others,
+            secrets,
+            failures: Mutex::default(),
+            derived_secrets: Mutex::default(),
+            missing: Mutex::default(),
+        })
     }
 
     /// Another host as this one sees it; failures and used secrets count here.
@@ -235,7 +244,8 @@ impl RoleScope {
                 let mut diagnostic = Diagnostic::error(message);
                 for (index, (name, span)) in circle.iter().enumerate() {
                     let text = format!("`{name}` needs `{}`", names[index + 1]);
-                    diagnostic = if index == 0 { diagnostic.at(*span, text) } else { diagnostic.also(*span, text) };
+                    diagnostic =
+                        if index == 0 { diagnostic.at(*span, text) } else { diagnostic.also(*span, text) };
                 }
                 return Err(diagnostic);
             }
@@ -323,7 +333,9 @@ impl Object for HostObject {
             "address" => Some(Value::from(host.address())),
             "groups" => {
                 let groups = inventory.groups_of(self.scope.host).iter();
-                Some(Value::from(groups.map(|group| Value::from(inventory.group(*group).name())).collect::<Vec<_>>()))
+                Some(Value::from(
+                    groups.map(|group| Value::from(inventory.group(*group).name())).collect::<Vec<_>>(),
+                ))
             }
             "vars" => {
                 let scope = RoleScope::new(self.scope.clone(), None, Vec::new());
@@ -364,7 +376,9 @@ impl Object for VariablesObject {
         // Another host's failure is told where it was asked for.
         let failed = lock(&host.failures).pop();
         match failed {
-            Some(diagnostic) => Some(Value::from(Error::new(ErrorKind::InvalidOperation, diagnostic.message))),
+            Some(diagnostic) => {
+                Some(Value::from(Error::new(ErrorKind::InvalidOperation, diagnostic.message)))
+            }
             None => value,
         }
     }

@@ -104,7 +104,14 @@ fn show(scope: &std::sync::Arc<RoleScope>, name: &str, sensitive: bool) -> Optio
             _ => ShownValue::Unrendered(written),
         }
     };
-    Some(ShownVariable { name: name.to_owned(), role: None, value, kind: strongest.kind, span: strongest.span, hidden })
+    Some(ShownVariable {
+        name: name.to_owned(),
+        role: None,
+        value,
+        kind: strongest.kind,
+        span: strongest.span,
+        hidden,
+    })
 }
 
 fn redact(value: &mut Wire, redactor: &Redactor) {

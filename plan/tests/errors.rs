@@ -252,7 +252,10 @@ tasks:
     become: deploy
 ",
         ),
-        ("roles/base/role.yaml", "tasks:\n  - file: /etc/a\n    mode: \"0644\"\n  - file: /etc/b\n    mode: \"0644\"\n"),
+        (
+            "roles/base/role.yaml",
+            "tasks:\n  - file: /etc/a\n    mode: \"0644\"\n  - file: /etc/b\n    mode: \"0644\"\n",
+        ),
         (
             "roles/unused/role.yaml",
             "params: { x: { type: string, default: y } }

@@ -6,7 +6,9 @@ use support::Repository;
 
 macro_rules! told {
     ($role:expr) => {
-        insta::assert_snapshot!(Repository::role($role).plan("web1").map(|plan| support::outline(&plan)).unwrap_err())
+        insta::assert_snapshot!(
+            Repository::role($role).plan("web1").map(|plan| support::outline(&plan)).unwrap_err()
+        )
     };
 }
 

@@ -38,7 +38,9 @@ tasks:
     when: false
   - file: /etc/both
     when: [names, 'node.cpus == 4']
-".replace("[names,", "['names | length > 0',").as_str()
+"
+        .replace("[names,", "['names | length > 0',")
+        .as_str()
     ));
 }
 
@@ -123,7 +125,10 @@ tasks:
                 .collect();
             let place = project.sources().place(variable.span);
             let role = variable.role.as_deref().unwrap_or("-");
-            format!("{role} {} = {:?} from {} {place}, hides {hidden:?}\n", variable.name, variable.value, variable.kind)
+            format!(
+                "{role} {} = {:?} from {} {place}, hides {hidden:?}\n",
+                variable.name, variable.value, variable.kind
+            )
         })
         .collect();
     insta::assert_snapshot!(format!("{}---\n{}", both.concat(), shown.concat()));
@@ -133,7 +138,10 @@ tasks:
 fn a_role_is_given_values_by_the_role_that_needs_it() {
     let repository = Repository::new(&[
         ("inventory.yaml", "hosts:\n  web1:\ngroups:\n  web: { hosts: [web1], roles: [base, app, vhost] }\n"),
-        ("roles/base/role.yaml", "params: { level: { type: int, default: 1 } }\ntasks:\n  - file: /etc/base\n    content: \"{{ level }}\"\n"),
+        (
+            "roles/base/role.yaml",
+            "params: { level: { type: int, default: 1 } }\ntasks:\n  - file: /etc/base\n    content: \"{{ level }}\"\n",
+        ),
         (
             "roles/app/role.yaml",
             "params: { n: { type: int, default: 5 } }
@@ -145,7 +153,10 @@ needs:
 tasks: [{ file: /etc/app }]
 ",
         ),
-        ("roles/vhost/role.yaml", "params: { name: { type: string, required: true } }\ntasks:\n  - file: \"/etc/{{ name }}\"\n"),
+        (
+            "roles/vhost/role.yaml",
+            "params: { name: { type: string, required: true } }\ntasks:\n  - file: \"/etc/{{ name }}\"\n",
+        ),
     ]);
     insta::assert_snapshot!(outline(&repository.plan("web1").unwrap_or_else(|errors| panic!("{errors}"))));
 }
@@ -297,13 +308,17 @@ fn files_are_hashed_and_trees_listed() {
         ),
         ("roles/web/files/sub/one", "1\n"),
         ("roles/web/files/sub/deep/two", "2\n"),
-        ("roles/web/templates/outer.j2", "{% from 'macros/m.j2' import twice %}{{ twice('x') }}\n{% include 'inner.j2' %}"),
+        (
+            "roles/web/templates/outer.j2",
+            "{% from 'macros/m.j2' import twice %}{{ twice('x') }}\n{% include 'inner.j2' %}",
+        ),
         ("roles/web/templates/inner.j2", "inner {{ node.hostname }}\n"),
         ("roles/web/templates/macros/m.j2", "{% macro twice(a) %}{{ a }}{{ a }}{% endmacro %}"),
     ]);
     let plan = repository.plan("web1").unwrap_or_else(|errors| panic!("{errors}"));
     let Value::Tree(entries) = &plan.tasks[1].params["source"] else { panic!("not a tree") };
-    let paths: Vec<String> = entries.iter().map(|entry| String::from_utf8_lossy(&entry.path).into_owned()).collect();
+    let paths: Vec<String> =
+        entries.iter().map(|entry| String::from_utf8_lossy(&entry.path).into_owned()).collect();
     assert_eq!(paths, ["deep", "deep/two", "one"]);
     let digest = cm_wire::Digest::of(b"2\n");
     assert!(matches!(&plan.contents[&digest], ContentSource::File(path) if path.ends_with("sub/deep/two")));
@@ -314,7 +329,10 @@ fn files_are_hashed_and_trees_listed() {
 fn an_included_template_that_fails_is_shown_at_its_own_line() {
     let repository = Repository::new(&[
         ("inventory.yaml", INVENTORY),
-        ("roles/web/role.yaml", "params: { x: { type: string } }\ntasks:\n  - file: /etc/c\n    template: outer.j2\n"),
+        (
+            "roles/web/role.yaml",
+            "params: { x: { type: string } }\ntasks:\n  - file: /etc/c\n    template: outer.j2\n",
+        ),
         ("roles/web/templates/outer.j2", "a\n{% include 'inner.j2' %}"),
         ("roles/web/templates/inner.j2", "one\ntwo {{ x }}\n"),
     ]);

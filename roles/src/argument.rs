@@ -61,9 +61,9 @@ impl Argument {
         };
         let form = match &node.value {
             Yaml::List(items) => Form::List(items.iter().map(inner).collect()),
-            Yaml::Map(entries) => {
-                Form::Map(entries.iter().map(|entry| (entry.key.value.clone(), inner(&entry.value))).collect())
-            }
+            Yaml::Map(entries) => Form::Map(
+                entries.iter().map(|entry| (entry.key.value.clone(), inner(&entry.value))).collect(),
+            ),
             _ => {
                 let (text, used) = templates.add_text(owner, node, scope, diagnostics);
                 uses.extend(&used);

@@ -9,7 +9,10 @@ use crate::value::node_to_wire;
 /// files is not looked at here. `what` names the parameter: `` `mode` of `file:/etc/x` ``.
 pub(crate) fn check(node: &Node, kind: &Kind, what: &str) -> Option<Diagnostic> {
     let text = node.as_text();
-    let wrong = || Diagnostic::error(format!("{what} wants {}, not {}", kind.wanted(), node.described())).at(node.span, "");
+    let wrong = || {
+        Diagnostic::error(format!("{what} wants {}, not {}", kind.wanted(), node.described()))
+            .at(node.span, "")
+    };
     if node.is_null() && *kind != Kind::Any {
         return Some(
             Diagnostic::error(format!("{what} has no value"))
@@ -29,7 +32,9 @@ pub(crate) fn check(node: &Node, kind: &Kind, what: &str) -> Option<Diagnostic> 
         Kind::Int { min, max } => match node.as_int() {
             Some(number) if (*min..=*max).contains(&number) => None,
             _ => Some(match text {
-                Some(text) if text.parse::<i64>().is_ok() => wrong().hint(format!("write {text} without quotes")),
+                Some(text) if text.parse::<i64>().is_ok() => {
+                    wrong().hint(format!("write {text} without quotes"))
+                }
                 _ => wrong(),
             }),
         },
@@ -79,6 +84,8 @@ fn mode(node: &Node, wrong: impl Fn() -> Diagnostic) -> Option<Diagnostic> {
     if node.as_int().is_some() {
         diagnostic = diagnostic.caused_by("0644 and 644 are different numbers to different readers of YAML");
     }
-    if octal { diagnostic = diagnostic.hint(format!("put it in quotes: \"{digits:0>4}\"")) }
+    if octal {
+        diagnostic = diagnostic.hint(format!("put it in quotes: \"{digits:0>4}\""))
+    }
     Some(diagnostic)
 }

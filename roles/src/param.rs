@@ -99,7 +99,9 @@ impl ParamType {
             Self::Path => text.is_some_and(|text| AbsolutePath::parse(text).is_ok()),
             Self::Duration => match text {
                 Some(text) => parse_duration(text).is_some(),
-                None => value.kind() == ValueKind::Number && f64::try_from(value.clone()).is_ok_and(|n| n >= 0.0),
+                None => {
+                    value.kind() == ValueKind::Number && f64::try_from(value.clone()).is_ok_and(|n| n >= 0.0)
+                }
             },
             Self::Any => true,
         }
@@ -131,14 +133,17 @@ impl RoleParam {
         let required = reader.bool("required");
         let min = number(&mut reader, "min");
         let max = number(&mut reader, "max");
-        let pattern = reader.text("pattern").and_then(|text| match Regex::new(&format!("^(?:{})$", text.value)) {
-            Ok(pattern) => Some(pattern),
-            Err(error) => {
-                let message = format!("`pattern` of {what} is not a regular expression");
-                reader.diagnostics().push(Diagnostic::error(message).at(text.span, "").caused_by(last_line(&error)));
-                None
-            }
-        });
+        let pattern =
+            reader.text("pattern").and_then(|text| match Regex::new(&format!("^(?:{})$", text.value)) {
+                Ok(pattern) => Some(pattern),
+                Err(error) => {
+                    let message = format!("`pattern` of {what} is not a regular expression");
+                    reader
+                        .diagnostics()
+                        .push(Diagnostic::error(message).at(text.span, "").caused_by(last_line(&error)));
+                    None
+                }
+            });
         let description = reader.text("description").map(|text| text.value.to_owned());
         let sensitive = reader.bool("sensitive").is_some_and(|flag| flag.value);
         reader.finish();
@@ -209,7 +214,10 @@ impl RoleParam {
     /// # Errors
     /// How it does not fit.
     pub fn check(&self, value: &Value) -> Result<(), Mismatch> {
-        let wanted = |wanted: &str, hint| Mismatch { message: format!("wants {wanted}, not {}", described(value)), hint };
+        let wanted = |wanted: &str, hint| Mismatch {
+            message: format!("wants {wanted}, not {}", described(value)),
+            hint,
+        };
         if !self.kind.holds(value) {
             return Err(wanted(self.kind.wanted(), hint_for(self.kind, value)));
         }

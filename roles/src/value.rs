@@ -16,9 +16,9 @@ pub fn from_node(node: &Node) -> Value {
         Yaml::Float(number) => Value::from(*number),
         Yaml::Text(text) => Value::from(text.as_str()),
         Yaml::List(items) => Value::from(items.iter().map(from_node).collect::<Vec<_>>()),
-        Yaml::Map(entries) => {
-            Value::from_pairs(entries.iter().map(|entry| (Value::from(entry.key.value.as_str()), from_node(&entry.value))))
-        }
+        Yaml::Map(entries) => Value::from_pairs(
+            entries.iter().map(|entry| (Value::from(entry.key.value.as_str()), from_node(&entry.value))),
+        ),
     }
 }
 

@@ -50,7 +50,8 @@ pub(super) fn arrange(
     for (new, old) in kept.iter().enumerate() {
         place[*old] = Some(new);
     }
-    let moved = |links: &BTreeSet<usize>| -> Vec<usize> { links.iter().filter_map(|old| place[*old]).collect() };
+    let moved =
+        |links: &BTreeSet<usize>| -> Vec<usize> { links.iter().filter_map(|old| place[*old]).collect() };
     let order_tasks: Vec<OrderTask> = kept
         .iter()
         .map(|&old| {
@@ -83,11 +84,16 @@ pub(super) fn arrange(
         let drafts = || task.drafts.iter().map(|draft| draft.task);
         let hidden = task.rendered.changes_secrets || drafts().any(|task| task.sensitive);
         let notify = |links: &BTreeSet<usize>, notice| {
-            moved(links).into_iter().map(move |service| Notify { task: service as u32, notice }).collect::<Vec<_>>()
+            moved(links)
+                .into_iter()
+                .map(move |service| Notify { task: service as u32, notice })
+                .collect::<Vec<_>>()
         };
         let mut notices = notify(&links[old].restarts, Notice::Restart);
         let reloads = notify(&links[old].reloads, Notice::Reload);
-        notices.extend(reloads.into_iter().filter(|reload| !links[old].restarts.iter().any(|service| place[*service] == Some(reload.task as usize))));
+        notices.extend(reloads.into_iter().filter(|reload| {
+            !links[old].restarts.iter().any(|service| place[*service] == Some(reload.task as usize))
+        }));
         tasks.push(cm_wire::Task {
             id: ids[old].clone(),
             module: first.task.module_name.to_string(),
@@ -108,7 +114,8 @@ pub(super) fn arrange(
             span: first.task.span,
         });
     }
-    let checks_from = kept.iter().take_while(|&&old| merged.tasks[old].first().list != TaskList::Verify).count();
+    let checks_from =
+        kept.iter().take_while(|&&old| merged.tasks[old].first().list != TaskList::Verify).count();
     let mut secrets = scope.secrets.used();
     secrets.append(&mut lock(&scope.derived_secrets));
     secrets.extend(sensitive_params(instances));
@@ -184,7 +191,9 @@ impl<'p, 'a> Linker<'p, 'a> {
                     for reference in references {
                         let said = said.next().and_then(Option::as_deref);
                         match self.find(draft, reference, said, service) {
-                            Ok(targets) => found.extend(targets.into_iter().filter(|target| *target != index)),
+                            Ok(targets) => {
+                                found.extend(targets.into_iter().filter(|target| *target != index))
+                            }
                             Err(problem) => diagnostics.push(*problem),
                         }
                     }
@@ -229,7 +238,9 @@ impl<'p, 'a> Linker<'p, 'a> {
             .filter(|&index| {
                 let drafts = &self.merged.tasks[index].drafts;
                 drafts.iter().any(|other| {
-                    reach.contains(&other.instance) && other.list != TaskList::Verify && (!service || other.task.is_service())
+                    reach.contains(&other.instance)
+                        && other.list != TaskList::Verify
+                        && (!service || other.task.is_service())
                 })
             })
             .collect();
@@ -238,9 +249,11 @@ impl<'p, 'a> Linker<'p, 'a> {
             means(text, &self.ids[index], service) || means(text, &rendered.name, service)
         };
         let found: Vec<usize> = candidates.iter().copied().filter(|&index| named(index)).collect();
-        let module = if service { cm_roles::SERVICE } else { text.split_once(':').map_or(text, |(module, _)| module) };
+        let module =
+            if service { cm_roles::SERVICE } else { text.split_once(':').map_or(text, |(module, _)| module) };
         // A task that `when` left out has nothing to wait for or to tell.
-        let dropped = self.merged.dropped.iter().any(|(instance, name)| reach.contains(instance) && **name == *module);
+        let dropped =
+            self.merged.dropped.iter().any(|(instance, name)| reach.contains(instance) && **name == *module);
         if !found.is_empty() || dropped {
             return Ok(found);
         }
@@ -260,13 +273,17 @@ impl<'p, 'a> Linker<'p, 'a> {
             vec![draft.instance]
         } else {
             let reach = self.reach(draft.instance);
-            reach.into_iter().filter(|&instance| *self.instances[instance].role.name == *target.role).collect()
+            reach
+                .into_iter()
+                .filter(|&instance| *self.instances[instance].role.name == *target.role)
+                .collect()
         };
         let list = if own && draft.list == TaskList::Cleanup { TaskList::Cleanup } else { TaskList::Tasks };
         let mut found = Vec::new();
         for instance in instances {
             let Some(written) = self.written.get(&(instance, list_key(list), target.task)) else { continue };
-            let wanted = written.iter().filter(|(subject, _)| target.subject.is_none_or(|wanted| wanted == *subject));
+            let wanted =
+                written.iter().filter(|(subject, _)| target.subject.is_none_or(|wanted| wanted == *subject));
             found.extend(wanted.map(|(_, index)| *index));
         }
         found
@@ -304,7 +321,8 @@ fn run_as(
                         return None;
                     }
                     let user = settings.ssh.user.map(|user| user.value);
-                    let user = user.or_else(|| project.settings.ssh.user.as_ref().map(|user| user.value.clone()));
+                    let user =
+                        user.or_else(|| project.settings.ssh.user.as_ref().map(|user| user.value.clone()));
                     let user = user.or_else(|| request.login.map(str::to_owned));
                     if user.is_none() {
                         diagnostics.push(
@@ -326,12 +344,15 @@ fn kept(tasks: &[Merged<'_>], links: &[Links], tags: &[String]) -> Vec<usize> {
     if tags.is_empty() {
         return (0..tasks.len()).collect();
     }
-    let tagged = |task: &Merged<'_>| task.drafts.iter().any(|draft| draft.task.tags.iter().any(|tag| tags.contains(tag)));
+    let tagged = |task: &Merged<'_>| {
+        task.drafts.iter().any(|draft| draft.task.tags.iter().any(|tag| tags.contains(tag)))
+    };
     let mut stack: Vec<usize> = (0..tasks.len()).filter(|&index| tagged(&tasks[index])).collect();
     let mut kept = BTreeSet::new();
     while let Some(index) = stack.pop() {
         if kept.insert(index) {
-            stack.extend(links[index].needs.iter().chain(&links[index].restarts).chain(&links[index].reloads));
+            stack
+                .extend(links[index].needs.iter().chain(&links[index].restarts).chain(&links[index].reloads));
         }
     }
     kept.into_iter().collect()
@@ -340,7 +361,8 @@ fn kept(tasks: &[Merged<'_>], links: &[Links], tags: &[String]) -> Vec<usize> {
 /// For each task that makes a file, the edits of that file in the order written; all by their new places.
 fn edits(tasks: &[Merged<'_>], kept: &[usize]) -> BTreeMap<usize, Vec<u32>> {
     let mut makers: HashMap<&Thing, usize> = HashMap::new();
-    let paths = |old: usize| tasks[old].rendered.touches.makes.iter().filter(|thing| matches!(thing, Thing::Path(_)));
+    let paths =
+        |old: usize| tasks[old].rendered.touches.makes.iter().filter(|thing| matches!(thing, Thing::Path(_)));
     for (new, &old) in kept.iter().enumerate() {
         if !tasks[old].rendered.touches.part {
             makers.extend(paths(old).map(|thing| (thing, new)));

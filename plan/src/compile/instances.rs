@@ -26,7 +26,10 @@ struct Builder<'a> {
 }
 
 /// Finds all roles of a host, in the order they are worked in.
-pub(crate) fn resolve(scope: &Arc<HostScope>, wanted: Option<&[String]>) -> Result<Vec<Instance>, Diagnostics> {
+pub(crate) fn resolve(
+    scope: &Arc<HostScope>,
+    wanted: Option<&[String]>,
+) -> Result<Vec<Instance>, Diagnostics> {
     let project = &scope.project;
     let assigned = &project.assigned[scope.host.index()];
     let mut builder = Builder {
@@ -46,7 +49,8 @@ pub(crate) fn resolve(scope: &Arc<HostScope>, wanted: Option<&[String]>) -> Resu
     for (name, span) in names {
         let given = assigned.iter().find(|assigned| assigned.role.value == name);
         let given = given.map_or(&[] as &[_], |assigned| &assigned.with);
-        let given = builder.given(given.iter().map(|(name, argument)| (name.value.as_str(), argument.as_ref())), &inventory);
+        let given = builder
+            .given(given.iter().map(|(name, argument)| (name.value.as_str(), argument.as_ref())), &inventory);
         if project.roles.get(&name).is_none() {
             let near = nearest(&name, project.roles.names());
             builder.diagnostics.push(Diagnostic::error(format!("unknown role `{name}`")).did_you_mean(near));
@@ -97,12 +101,20 @@ impl Builder<'_> {
         }
     }
 
-    fn visit(&mut self, needing: Option<usize>, name: &str, given: Vec<Given>, span: Option<Span>) -> Option<usize> {
+    fn visit(
+        &mut self,
+        needing: Option<usize>,
+        name: &str,
+        given: Vec<Given>,
+        span: Option<Span>,
+    ) -> Option<usize> {
         if given.is_empty() && self.given_to.contains(name) {
             self.deferred.push((needing, name.to_owned()));
             return None;
         }
-        let values = |given: &[Given]| given.iter().map(|given| (given.name.clone(), given.value.clone())).collect::<Vec<_>>();
+        let values = |given: &[Given]| {
+            given.iter().map(|given| (given.name.clone(), given.value.clone())).collect::<Vec<_>>()
+        };
         let known = self.instances.iter().position(|instance| {
             *instance.role.name == *name && values(&instance.scope.with) == values(&given)
         });
@@ -116,7 +128,8 @@ impl Builder<'_> {
         let index = self.instances.len();
         self.instances.push(Instance { role: role.clone(), scope: scope.clone(), needs: Vec::new() });
         for need in &role.needs {
-            let given = self.given(need.with.iter().map(|(name, argument)| (name.value.as_str(), argument)), &scope);
+            let given =
+                self.given(need.with.iter().map(|(name, argument)| (name.value.as_str(), argument)), &scope);
             let needed = self.visit(Some(index), &need.role.value, given, Some(need.role.span));
             self.instances[index].needs.extend(needed);
         }
@@ -172,7 +185,8 @@ fn missing(role: &Role, param: &RoleParam, span: Option<Span>) -> Diagnostic {
         Some(span) => diagnostic.at(span, "the role is used here").also(param.name.span, "required here"),
         None => diagnostic.at(param.name.span, "required here"),
     };
-    diagnostic.hint(format!("set `{name}` in `vars` of the host or of one of its groups, or with --set {name}=…"))
+    diagnostic
+        .hint(format!("set `{name}` in `vars` of the host or of one of its groups, or with --set {name}=…"))
 }
 
 /// Needed roles before those that need them, otherwise as wanted.

@@ -103,11 +103,21 @@ fn join(known: &Merged<'_>, draft: &Draft<'_>, thing: &Thing) -> Result<Arc<Rend
             Some(other) if other == value => {}
             Some(other) => {
                 let hidden = first.task.sensitive || draft.task.sensitive;
-                let owner = known.drafts.iter().find(|draft| draft.rendered.params.contains_key(name)).unwrap_or(first);
+                let owner = known
+                    .drafts
+                    .iter()
+                    .find(|draft| draft.rendered.params.contains_key(name))
+                    .unwrap_or(first);
                 return Err(Box::new(
                     Diagnostic::error(title)
-                        .at(param_span(draft.task, name), format!("`{name}` is {} here", shown(value, hidden)))
-                        .also(param_span(owner.task, name), format!("`{name}` is {} here", shown(other, hidden))),
+                        .at(
+                            param_span(draft.task, name),
+                            format!("`{name}` is {} here", shown(value, hidden)),
+                        )
+                        .also(
+                            param_span(owner.task, name),
+                            format!("`{name}` is {} here", shown(other, hidden)),
+                        ),
                 ));
             }
             None => drop(joined.params.insert(name.clone(), value.clone())),

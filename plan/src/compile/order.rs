@@ -89,7 +89,11 @@ fn same(known: &Ordered, tasks: &[OrderTask], roles: &[GraphRole]) -> bool {
     known.tasks.len() == tasks.len()
         && known.tasks.iter().zip(tasks).all(|(known, task)| known.same(task))
         && known.roles.len() == roles.len()
-        && known.roles.iter().zip(roles).all(|(known, role)| known.name == role.name && known.needs == role.needs)
+        && known
+            .roles
+            .iter()
+            .zip(roles)
+            .all(|(known, role)| known.name == role.name && known.needs == role.needs)
 }
 
 /// Tells most different lists apart; [`same`] tells the rest.

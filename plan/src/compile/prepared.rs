@@ -20,7 +20,9 @@ pub(crate) struct Prepared(BTreeMap<Arc<str>, [Vec<OnceLock<PreparedTask>>; 3]>)
 impl Prepared {
     pub fn new(roles: &Roles) -> Self {
         let slots = |tasks: usize| (0..tasks).map(|_| OnceLock::new()).collect();
-        let of = |role: &cm_roles::Role| [slots(role.tasks.len()), slots(role.verify.len()), slots(role.cleanup.len())];
+        let of = |role: &cm_roles::Role| {
+            [slots(role.tasks.len()), slots(role.verify.len()), slots(role.cleanup.len())]
+        };
         Self(roles.iter().map(|role| (role.name.clone(), of(role))).collect())
     }
 

@@ -68,7 +68,8 @@ pub(super) fn tasks<'a>(
     for list in lists {
         for (place, instance) in instances.iter().enumerate() {
             for (index, task) in instance.role.list(*list).iter().enumerate() {
-                let mut renderer = TaskRenderer { scope, instance, place, list: *list, index, task, drafts: &mut drafts };
+                let mut renderer =
+                    TaskRenderer { scope, instance, place, list: *list, index, task, drafts: &mut drafts };
                 if let Err(found) = renderer.render() {
                     diagnostics.extend(found);
                 }
@@ -138,13 +139,20 @@ impl TaskRenderer<'_, '_> {
     /// The values `each` goes through: the items of a list, or `{key, value}` for each entry of a map.
     fn items(&self, each: &Argument) -> Result<Vec<Value>, Vec<Diagnostic>> {
         let context = self.instance.scope.context();
-        let items = each.evaluate(self.templates(), &context).map_err(|diagnostic| self.scope.explain(diagnostic))?;
+        let items =
+            each.evaluate(self.templates(), &context).map_err(|diagnostic| self.scope.explain(diagnostic))?;
         let wrong = || {
-            let message = format!("`each` of `{}` wants a list or a map, not {}", self.task.label, value::described(&items));
+            let message = format!(
+                "`each` of `{}` wants a list or a map, not {}",
+                self.task.label,
+                value::described(&items)
+            );
             vec![Diagnostic::error(message).at(each.span, "")]
         };
         match items.kind() {
-            ValueKind::Seq | ValueKind::Iterable => items.try_iter().map(Iterator::collect).map_err(|_| wrong()),
+            ValueKind::Seq | ValueKind::Iterable => {
+                items.try_iter().map(Iterator::collect).map_err(|_| wrong())
+            }
             ValueKind::Map => {
                 let keys = items.try_iter().map_err(|_| wrong())?;
                 let entry = |key: Value| {
@@ -174,13 +182,18 @@ impl TaskRenderer<'_, '_> {
                     return Ok(());
                 }
                 _ => {
-                    let message = format!("`when` of `{}` gives {}", self.task.label, value::described(&value));
+                    let message =
+                        format!("`when` of `{}` gives {}", self.task.label, value::described(&value));
                     let place = expression.origin().whole(&self.scope.project.sources);
                     let hint = match value.as_str() {
-                        Some("true" | "false" | "yes" | "no" | "on" | "off") => "where it comes from, write true or false without quotes",
+                        Some("true" | "false" | "yes" | "no" | "on" | "off") => {
+                            "where it comes from, write true or false without quotes"
+                        }
                         _ => "compare it: `x != \"\"`, `x is defined`, `x | length > 0`",
                     };
-                    return Err(vec![Diagnostic::error(message).at(place, "true or false is wanted").hint(hint)]);
+                    return Err(vec![
+                        Diagnostic::error(message).at(place, "true or false is wanted").hint(hint),
+                    ]);
                 }
             }
         }
@@ -277,7 +290,9 @@ impl TaskRenderer<'_, '_> {
         {
             let value = subject.evaluate(self.templates(), values.context)?;
             if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
-                let items = value.try_iter().map_err(|error| Diagnostic::error(error.to_string()).at(subject.span, ""))?;
+                let items = value
+                    .try_iter()
+                    .map_err(|error| Diagnostic::error(error.to_string()).at(subject.span, ""))?;
                 return items.map(|item| values.convert(&item, kind, schema.name, subject.span)).collect();
             }
             if value::is_omit(&value) {
@@ -287,7 +302,12 @@ impl TaskRenderer<'_, '_> {
         Ok(vec![values.render(subject, kind, schema.name, contents)?])
     }
 
-    fn push(&mut self, subject: usize, rendered: Arc<Rendered>, context: &Value) -> Result<(), Vec<Diagnostic>> {
+    fn push(
+        &mut self,
+        subject: usize,
+        rendered: Arc<Rendered>,
+        context: &Value,
+    ) -> Result<(), Vec<Diagnostic>> {
         let task = self.task;
         let mut references = Vec::new();
         for reference in task.needs.iter().chain(&task.restarts).chain(&task.reloads) {
@@ -400,7 +420,9 @@ impl ValueRenderer<'_> {
                 Ok(Wire::Tree(tree.entries.clone()))
             }
             Kind::Path => Ok(self.text(argument, kind, name)?.map_or(Wire::Null, normal_path)),
-            Kind::Text | Kind::Choice(_) => Ok(self.text(argument, kind, name)?.map_or(Wire::Null, Wire::Text)),
+            Kind::Text | Kind::Choice(_) => {
+                Ok(self.text(argument, kind, name)?.map_or(Wire::Null, Wire::Text))
+            }
             Kind::List(inner) => match &argument.form {
                 cm_roles::Form::List(items) => {
                     let items: Result<Vec<Wire>, _> =
@@ -514,7 +536,8 @@ impl ValueRenderer<'_> {
 
 /// The path without superfluous slashes, so that one path has one spelling; the module says what is wrong with others.
 pub(super) fn normal_path(text: String) -> Wire {
-    let normal = text.starts_with('/') && !text.ends_with('/') && !text.contains("//") && !text.contains("/.");
+    let normal =
+        text.starts_with('/') && !text.ends_with('/') && !text.contains("//") && !text.contains("/.");
     if normal {
         return Wire::Text(text);
     }
@@ -527,5 +550,7 @@ pub(super) fn normal_path(text: String) -> Wire {
 fn unreadable(error: &Unreadable, span: Span) -> Diagnostic {
     let text = error.error.to_string();
     let cause = text.split(" (os error").next().unwrap_or_default().to_lowercase();
-    Diagnostic::error(format!("cannot read {}", error.path.display())).at(span, "wanted here").caused_by(cause)
+    Diagnostic::error(format!("cannot read {}", error.path.display()))
+        .at(span, "wanted here")
+        .caused_by(cause)
 }

@@ -44,7 +44,10 @@ pub(super) fn hosts(project: &Inner, diagnostics: &mut Diagnostics) {
         let shown = match hosts.as_slice() {
             [one] => format!("host `{one}`"),
             [first, .., last] if hosts.len() > 4 => format!("{} hosts, `{first}` to `{last}`", hosts.len()),
-            many => format!("hosts {}", many.iter().map(|host| format!("`{host}`")).collect::<Vec<_>>().join(", ")),
+            many => format!(
+                "hosts {}",
+                many.iter().map(|host| format!("`{host}`")).collect::<Vec<_>>().join(", ")
+            ),
         };
         diagnostics.push(
             Diagnostic::error(format!("parameter `{name}` of role `{role}` has no value on {shown}"))
@@ -75,7 +78,11 @@ fn check(
 type Reached<'a> = (Arc<Role>, Vec<(String, &'a cm_roles::Argument)>, Span);
 
 /// All roles that assigned roles lead to.
-fn reached<'a>(project: &'a Inner, assigned: &'a [Assigned], diagnostics: &mut Diagnostics) -> Vec<Reached<'a>> {
+fn reached<'a>(
+    project: &'a Inner,
+    assigned: &'a [Assigned],
+    diagnostics: &mut Diagnostics,
+) -> Vec<Reached<'a>> {
     let mut found: Vec<Reached<'a>> = Vec::new();
     for assigned in assigned {
         let Some(role) = project.roles.get(&assigned.role.value) else { continue };
@@ -89,7 +96,8 @@ fn reached<'a>(project: &'a Inner, assigned: &'a [Assigned], diagnostics: &mut D
                 );
             }
         }
-        let given = assigned.with.iter().map(|(name, argument)| (name.value.clone(), argument.as_ref())).collect();
+        let given =
+            assigned.with.iter().map(|(name, argument)| (name.value.clone(), argument.as_ref())).collect();
         add(project, role, given, assigned.role.span, &mut found);
     }
     found

@@ -71,7 +71,12 @@ impl Project {
     }
 }
 
-fn load(root: &Path, options: &LoadOptions, sources: &Sources, diagnostics: &mut Diagnostics) -> Option<Inner> {
+fn load(
+    root: &Path,
+    options: &LoadOptions,
+    sources: &Sources,
+    diagnostics: &mut Diagnostics,
+) -> Option<Inner> {
     let settings = Settings::load(root, sources, diagnostics);
     let inventory = Inventory::load(sources, root, diagnostics);
     let secrets = Secrets::load(root, settings.identity.clone(), &settings.recipients, sources, diagnostics);
@@ -151,7 +156,8 @@ fn secret_variables(hosts: &[BTreeMap<String, Variable>]) -> BTreeSet<String> {
     loop {
         let holds = |node: &Node| {
             let text = cm_roles::value::from_node(node).to_string();
-            holds_template(node) && (text.contains("secrets") || found.iter().any(|name| text.contains(name.as_str())))
+            holds_template(node)
+                && (text.contains("secrets") || found.iter().any(|name| text.contains(name.as_str())))
         };
         let more: Vec<String> = hosts
             .iter()
@@ -167,7 +173,12 @@ fn secret_variables(hosts: &[BTreeMap<String, Variable>]) -> BTreeSet<String> {
 }
 
 /// A name given by `--set` that nothing reads is a mistake.
-fn check_set(set: &[(Spanned<String>, SetValue)], world: &World, roles: &Roles, diagnostics: &mut Diagnostics) {
+fn check_set(
+    set: &[(Spanned<String>, SetValue)],
+    world: &World,
+    roles: &Roles,
+    diagnostics: &mut Diagnostics,
+) {
     for (name, _) in set {
         let mut known: BTreeSet<&str> = world.variables.iter().map(String::as_str).collect();
         known.extend(roles.iter().flat_map(|role| role.param_names.iter().map(String::as_str)));
@@ -221,11 +232,16 @@ impl ValueCompiler<'_> {
 
     fn argument(&mut self, node: &Node) -> Arc<Argument> {
         // The text belongs to the key: a range fills each host's own number in.
-        let text = if holds_template(node) { format!("{:?}", node.value) } else { cm_roles::value::from_node(node).to_string() };
+        let text = if holds_template(node) {
+            format!("{:?}", node.value)
+        } else {
+            cm_roles::value::from_node(node).to_string()
+        };
         if let Some(known) = self.known.get(&(node.span, text.clone())) {
             return known.clone();
         }
-        let (argument, uses) = Argument::compile(INVENTORY, node, self.scope, self.templates, self.diagnostics);
+        let (argument, uses) =
+            Argument::compile(INVENTORY, node, self.scope, self.templates, self.diagnostics);
         self.other_facts |= uses.other_facts;
         let argument = Arc::new(argument);
         self.known.insert((node.span, text), argument.clone());

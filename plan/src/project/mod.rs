@@ -15,7 +15,12 @@ use cm_roles::{Argument, Role, Roles, World};
 use cm_syntax::{Diagnostics, Sources, Spanned};
 use minijinja::Value;
 
-use crate::{compile::{Orders, Prepared}, content::Contents, secrets::Secrets, settings::Settings};
+use crate::{
+    compile::{Orders, Prepared},
+    content::Contents,
+    secrets::Secrets,
+    settings::Settings,
+};
 
 pub use load::{LoadError, LoadOptions};
 pub(crate) use set::SetValue;
@@ -147,4 +152,3 @@ impl Project {
         self.inner.inventory_uses_other_facts
     }
 }
-

@@ -16,13 +16,18 @@ pub(crate) struct SetValue {
 
 impl SetValue {
     /// Reads one `name=value`.
-    pub fn parse(written: &str, sources: &Sources, diagnostics: &mut Diagnostics) -> Option<(Spanned<String>, Self)> {
+    pub fn parse(
+        written: &str,
+        sources: &Sources,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<(Spanned<String>, Self)> {
         let file = sources.add("--set", written.to_owned());
         // Within u32: nobody types that much.
         let at = |start: usize, end: usize| Span::new(file, start as u32, end as u32);
         let Some((name, text)) = written.split_once('=') else {
             diagnostics.push(
-                Diagnostic::error("`--set` wants name=value").at(at(0, written.len()), "there is no `=` here"),
+                Diagnostic::error("`--set` wants name=value")
+                    .at(at(0, written.len()), "there is no `=` here"),
             );
             return None;
         };

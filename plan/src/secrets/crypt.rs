@@ -51,14 +51,19 @@ pub(super) fn parse_recipient(text: &str) -> Result<Box<dyn Recipient + Send>, E
 ///
 /// # Errors
 /// When there are no recipients, or one is not a public key.
-pub fn encrypt<'a>(value: &Secret, recipients: impl IntoIterator<Item = &'a str>) -> Result<String, EncryptError> {
+pub fn encrypt<'a>(
+    value: &Secret,
+    recipients: impl IntoIterator<Item = &'a str>,
+) -> Result<String, EncryptError> {
     let recipients: Vec<Box<dyn Recipient + Send>> =
         recipients.into_iter().map(parse_recipient).collect::<Result<_, _>>()?;
     if recipients.is_empty() {
         return Err(EncryptError::NoRecipients);
     }
-    let encryptor = age::Encryptor::with_recipients(recipients.iter().map(|recipient| -> &dyn Recipient { &**recipient }))
-        .map_err(EncryptError::Age)?;
+    let encryptor = age::Encryptor::with_recipients(
+        recipients.iter().map(|recipient| -> &dyn Recipient { &**recipient }),
+    )
+    .map_err(EncryptError::Age)?;
     let mut bytes = Vec::new();
     let mut writer = encryptor.wrap_output(&mut bytes).map_err(EncryptError::Write)?;
     writer.write_all(value.expose().as_bytes()).map_err(EncryptError::Write)?;
@@ -117,8 +122,9 @@ impl Identities {
             && !text.is_empty()
         {
             if text.trim_start().starts_with("AGE-SECRET-KEY-") {
-                return Self::parse(&text, &format!("that in ${VARIABLE}"))
-                    .map_err(|message| Diagnostic::error(format!("${VARIABLE} holds no usable key")).caused_by(message));
+                return Self::parse(&text, &format!("that in ${VARIABLE}")).map_err(|message| {
+                    Diagnostic::error(format!("${VARIABLE} holds no usable key")).caused_by(message)
+                });
             }
             return Self::file(expand(PathBuf::from(text), home.as_ref()), None);
         }
@@ -137,7 +143,8 @@ impl Identities {
     #[expect(clippy::result_large_err, reason = "made once")]
     fn file(path: PathBuf, configured: Option<&Spanned<PathBuf>>) -> Result<Self, Diagnostic> {
         let failed = |message: String| {
-            let diagnostic = Diagnostic::error(format!("cannot use the key `{}`", path.display())).caused_by(message);
+            let diagnostic =
+                Diagnostic::error(format!("cannot use the key `{}`", path.display())).caused_by(message);
             match configured {
                 Some(configured) => diagnostic.at(configured.span, "named here"),
                 None => diagnostic,
@@ -153,16 +160,22 @@ impl Identities {
     fn parse(text: &str, origin: &str) -> Result<Self, String> {
         let origin = origin.to_owned();
         if text.contains("-----BEGIN") {
-            let identity = ssh::Identity::from_buffer(text.as_bytes(), None).map_err(|error| error.to_string())?;
+            let identity =
+                ssh::Identity::from_buffer(text.as_bytes(), None).map_err(|error| error.to_string())?;
             return match identity {
                 ssh::Identity::Unencrypted(_) => Ok(Self { keys: vec![Box::new(identity)], origin }),
-                ssh::Identity::Encrypted(_) => Err("this SSH key has a passphrase; keys without one can be used".into()),
-                ssh::Identity::Unsupported(_) => Err("age cannot use SSH keys of this kind; ed25519 and rsa can be used".into()),
+                ssh::Identity::Encrypted(_) => {
+                    Err("this SSH key has a passphrase; keys without one can be used".into())
+                }
+                ssh::Identity::Unsupported(_) => {
+                    Err("age cannot use SSH keys of this kind; ed25519 and rsa can be used".into())
+                }
             };
         }
         let mut keys: Vec<Box<dyn Identity + Send + Sync>> = Vec::new();
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let key = x25519::Identity::from_str(line).map_err(|error| format!("a line is not an age identity: {error}"))?;
+            let key = x25519::Identity::from_str(line)
+                .map_err(|error| format!("a line is not an age identity: {error}"))?;
             keys.push(Box::new(key));
         }
         if keys.is_empty() { Err("it holds no key".into()) } else { Ok(Self { keys, origin }) }
@@ -215,6 +228,9 @@ mod tests {
         assert_eq!(decode("hunter2").unwrap_err(), "stands here in clear text");
         assert!(decode("age:%%").is_err());
         assert!(matches!(encrypt(&Secret::new("x".into()), []), Err(EncryptError::NoRecipients)));
-        assert!(matches!(encrypt(&Secret::new("x".into()), ["age1nonsense"]), Err(EncryptError::Recipient(_))));
+        assert!(matches!(
+            encrypt(&Secret::new("x".into()), ["age1nonsense"]),
+            Err(EncryptError::Recipient(_))
+        ));
     }
 }

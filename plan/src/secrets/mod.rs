@@ -83,7 +83,8 @@ impl Secrets {
         for entry in entries {
             if entry.key.value == RECIPIENTS {
                 let items = entry.value.as_list().unwrap_or(std::slice::from_ref(&entry.value));
-                let texts = items.iter().filter_map(|item| Some(Spanned::new(item.as_text()?.to_owned(), item.span)));
+                let texts =
+                    items.iter().filter_map(|item| Some(Spanned::new(item.as_text()?.to_owned(), item.span)));
                 secrets.recipients.extend(texts);
                 continue;
             }
@@ -100,7 +101,8 @@ impl Secrets {
                             .hint(format!("`cm secrets set {}` encrypts a value", entry.key.value)),
                     );
                     // The name is known all the same: what uses it is not wrong.
-                    let value = Entry { span: entry.value.span, ciphertext: Vec::new(), value: OnceLock::new() };
+                    let value =
+                        Entry { span: entry.value.span, ciphertext: Vec::new(), value: OnceLock::new() };
                     secrets.entries.insert(entry.key.value.as_str().into(), value);
                 }
             }

@@ -115,8 +115,12 @@ fn shown(plan: &HostPlan, value: &cm_wire::Value) -> String {
     match value {
         Value::Text(text) => format!("{text:?}"),
         Value::Content(content) => match &plan.contents[&content.digest] {
-            cm_plan::ContentSource::Bytes(bytes) => format!("<{}>", String::from_utf8_lossy(bytes).escape_debug()),
-            cm_plan::ContentSource::File(path) => format!("<file {}>", path.file_name().unwrap().to_string_lossy()),
+            cm_plan::ContentSource::Bytes(bytes) => {
+                format!("<{}>", String::from_utf8_lossy(bytes).escape_debug())
+            }
+            cm_plan::ContentSource::File(path) => {
+                format!("<file {}>", path.file_name().unwrap().to_string_lossy())
+            }
         },
         Value::List(items) => {
             let items: Vec<String> = items.iter().map(|item| shown(plan, item)).collect();

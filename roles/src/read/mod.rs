@@ -12,7 +12,9 @@ use std::{
     sync::Arc,
 };
 
-use cm_syntax::{Diagnostic, Diagnostics, FileId, MapReader, Node, Sources, Span, Spanned, Yaml, nearest, parse_collecting};
+use cm_syntax::{
+    Diagnostic, Diagnostics, FileId, MapReader, Node, Sources, Span, Spanned, Yaml, nearest, parse_collecting,
+};
 
 use crate::{
     files::{RoleFile, RoleFiles},
@@ -136,8 +138,8 @@ impl Reader<'_> {
         let shipped = library::names().map(|name| -> &str { name });
         let known = self.own.iter().map(|name| -> &str { name }).chain(shipped);
         let near = nearest(&name.value, known).map(str::to_owned);
-        let mut diagnostic =
-            Diagnostic::error(format!("unknown role `{}`", name.value)).at(name.span, "there is no such role");
+        let mut diagnostic = Diagnostic::error(format!("unknown role `{}`", name.value))
+            .at(name.span, "there is no such role");
         diagnostic = match near {
             Some(near) => diagnostic.did_you_mean(Some(&near)),
             None => diagnostic.hint(format!("a role is a folder {ROLES}/{}/ with a {ROLE_FILE}", name.value)),
@@ -200,14 +202,17 @@ impl Reader<'_> {
         let word = &name.value;
         let good = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        const TAKEN: &[&str] = &["node", "host", "hosts", "groups", "secrets", "item", "omit", "loop", "self"];
+        const TAKEN: &[&str] =
+            &["node", "host", "hosts", "groups", "secrets", "item", "omit", "loop", "self"];
         if !good {
             let message = format!("`{word}` cannot be the name of a parameter");
             let hint = format!("write `{}`", word.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
-            self.diagnostics.push(Diagnostic::error(message).at(name.span, "letters, digits and `_` only").hint(hint));
+            self.diagnostics
+                .push(Diagnostic::error(message).at(name.span, "letters, digits and `_` only").hint(hint));
         } else if TAKEN.contains(&word.as_str()) {
             let message = format!("`{word}` cannot be the name of a parameter");
-            self.diagnostics.push(Diagnostic::error(message).at(name.span, "means something else in templates"));
+            self.diagnostics
+                .push(Diagnostic::error(message).at(name.span, "means something else in templates"));
         }
     }
 
@@ -220,7 +225,9 @@ impl Reader<'_> {
         let mut needs = Vec::new();
         for item in items {
             match &item.value {
-                Yaml::Text(text) => needs.push(RawNeed { role: Spanned::new(text.clone(), item.span), with: None }),
+                Yaml::Text(text) => {
+                    needs.push(RawNeed { role: Spanned::new(text.clone(), item.span), with: None })
+                }
                 Yaml::Map(_) => {
                     let what = format!("an item of `needs` of role `{name}`");
                     let mut reader = MapReader::new(item, what, self.diagnostics);
@@ -230,9 +237,12 @@ impl Reader<'_> {
                     needs.extend(role.map(|role| RawNeed { role, with }));
                 }
                 _ => self.diagnostics.push(
-                    Diagnostic::error(format!("`needs` of role `{name}` lists roles, not {}", item.described()))
-                        .at(item.span, "")
-                        .hint("write a role's name, or { role: NAME, with: { PARAM: VALUE } }"),
+                    Diagnostic::error(format!(
+                        "`needs` of role `{name}` lists roles, not {}",
+                        item.described()
+                    ))
+                    .at(item.span, "")
+                    .hint("write a role's name, or { role: NAME, with: { PARAM: VALUE } }"),
                 ),
             }
         }
@@ -340,8 +350,10 @@ impl<'a> RoleReader<'a> {
         let mut with = Vec::new();
         let entries = raw.with.as_ref().and_then(Node::as_map).unwrap_or_default();
         if let Some(node) = raw.with.as_ref().filter(|node| node.as_map().is_none() && !node.is_null()) {
-            let message = format!("`with` for role `{}` must be a map, not {}", raw.role.value, node.described());
-            self.diagnostics.push(Diagnostic::error(message).at(node.span, "`parameter: value` pairs were expected"));
+            let message =
+                format!("`with` for role `{}` must be a map, not {}", raw.role.value, node.described());
+            self.diagnostics
+                .push(Diagnostic::error(message).at(node.span, "`parameter: value` pairs were expected"));
         }
         for entry in entries {
             if let Some(known) = all_params.get(&raw.role.value)
@@ -349,7 +361,9 @@ impl<'a> RoleReader<'a> {
             {
                 let near = nearest(&entry.key.value, known.iter().map(String::as_str));
                 let message = format!("role `{}` has no parameter `{}`", raw.role.value, entry.key.value);
-                self.diagnostics.push(Diagnostic::error(message).at(entry.key.span, "unknown parameter").did_you_mean(near));
+                self.diagnostics.push(
+                    Diagnostic::error(message).at(entry.key.span, "unknown parameter").did_you_mean(near),
+                );
                 continue;
             }
             let value = self.free_value(&entry.value);
@@ -368,13 +382,20 @@ impl<'a> RoleReader<'a> {
                 RoleFile::Path(path) => std::fs::read(path).map_err(|error| error.to_string()),
                 RoleFile::Bytes(bytes) => Ok(bytes.to_vec()),
             };
-            let text = text.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned()));
+            let text = text
+                .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned()));
             match text {
                 Ok(text) => {
                     let file = self.sources.add(format!("{shown}/templates/{name}"), text.clone());
                     let scope = self.scope();
-                    let uses =
-                        self.templates.add_file(self.name, &name, Origin::File(file), &text, scope, self.diagnostics);
+                    let uses = self.templates.add_file(
+                        self.name,
+                        &name,
+                        Origin::File(file),
+                        &text,
+                        scope,
+                        self.diagnostics,
+                    );
                     self.check_includes(&uses, file);
                     self.uses.extend(&uses);
                 }

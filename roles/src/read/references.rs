@@ -44,7 +44,8 @@ fn visit<'r>(
             let mut diagnostic = Diagnostic::error(message);
             for (index, (name, place)) in cycle.iter().enumerate() {
                 let text = format!("`{name}` needs `{}`", names[index + 1]);
-                diagnostic = if index == 0 { diagnostic.at(*place, text) } else { diagnostic.also(*place, text) };
+                diagnostic =
+                    if index == 0 { diagnostic.at(*place, text) } else { diagnostic.also(*place, text) };
             }
             diagnostics.push(diagnostic);
         } else {
@@ -170,7 +171,8 @@ pub fn subject_text(subject: Option<&Wire>, kind: &Kind) -> Option<String> {
         (Wire::Int(number), _) => Some(number.to_string()),
         (Wire::Bool(flag), _) => Some(flag.to_string()),
         (Wire::List(items), _) => {
-            let items: Option<Vec<String>> = items.iter().map(|item| subject_text(Some(item), &Kind::Text)).collect();
+            let items: Option<Vec<String>> =
+                items.iter().map(|item| subject_text(Some(item), &Kind::Text)).collect();
             items.map(|items| items.join(","))
         }
         _ => None,
@@ -216,8 +218,10 @@ fn find(
         return targets;
     }
     let mut diagnostic = if service {
-        Diagnostic::error(format!("unknown service `{text}`"))
-            .at(reference.span, format!("no `service` task of this name in role `{}` or the roles it needs", role.name))
+        Diagnostic::error(format!("unknown service `{text}`")).at(
+            reference.span,
+            format!("no `service` task of this name in role `{}` or the roles it needs", role.name),
+        )
     } else {
         Diagnostic::error(format!("unknown task `{text}`"))
             .at(reference.span, format!("no such task in role `{}` or the roles it needs", role.name))
@@ -243,7 +247,9 @@ fn find(
 fn unique_ids(tasks: &[Task], diagnostics: &mut Diagnostics) {
     let mut seen: BTreeMap<&str, cm_syntax::Span> = BTreeMap::new();
     for task in tasks {
-        let Some((id, span)) = task.id.as_ref().and_then(|id| Some((id.literal_text()?, id.span))) else { continue };
+        let Some((id, span)) = task.id.as_ref().and_then(|id| Some((id.literal_text()?, id.span))) else {
+            continue;
+        };
         if let Some(first) = seen.insert(id, span) {
             diagnostics.push(
                 Diagnostic::error(format!("two tasks have the id `{id}`"))

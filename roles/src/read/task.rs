@@ -17,7 +17,17 @@ use crate::{
 
 /// Keys that every task takes, in the order of the documentation.
 const COMMON: &[&str] = &[
-    "id", "when", "each", "needs", "restarts", "reloads", "tags", "become", "retry", "timeout", "sensitive",
+    "id",
+    "when",
+    "each",
+    "needs",
+    "restarts",
+    "reloads",
+    "tags",
+    "become",
+    "retry",
+    "timeout",
+    "sensitive",
 ];
 
 /// Keys of Ansible's tasks and what stands for them here.
@@ -82,8 +92,9 @@ impl RoleReader<'_> {
     fn task(&mut self, node: &Node, written: Written) -> Option<Task> {
         let noun = written.noun();
         let Some(entries) = node.as_map() else {
-            let mut diagnostic = Diagnostic::error(format!("a {noun} must be a map, not {}", node.described()))
-                .at(node.span, format!("`- MODULE: SUBJECT` was expected"));
+            let mut diagnostic =
+                Diagnostic::error(format!("a {noun} must be a map, not {}", node.described()))
+                    .at(node.span, format!("`- MODULE: SUBJECT` was expected"));
             if let Some(text) = node.as_text()
                 && written.modules().iter().any(|module| module.schema.name == text)
             {
@@ -99,7 +110,8 @@ impl RoleReader<'_> {
             );
             return None;
         };
-        let Some(module) = written.modules().iter().find(|module| module.schema.name == first.key.value) else {
+        let Some(module) = written.modules().iter().find(|module| module.schema.name == first.key.value)
+        else {
             self.unknown_module(first, entries, written);
             return None;
         };
@@ -129,7 +141,8 @@ impl RoleReader<'_> {
             .map(|(param, entry)| TaskParam {
                 schema: param,
                 key: entry.key.span,
-                value: self.argument(&entry.value, Some((&param.kind, &format!("`{}` of `{label}`", param.name)))),
+                value: self
+                    .argument(&entry.value, Some((&param.kind, &format!("`{}` of `{label}`", param.name)))),
             })
             .collect();
         let mut task = Task {
@@ -169,7 +182,8 @@ impl RoleReader<'_> {
         let what = if written == Written::Task { "module" } else { "check" };
         let mut diagnostic =
             Diagnostic::error(format!("unknown {what} `{name}`")).at(first.key.span, format!("not a {what}"));
-        let later = entries.iter().find(|entry| modules.iter().any(|module| module.schema.name == entry.key.value));
+        let later =
+            entries.iter().find(|entry| modules.iter().any(|module| module.schema.name == entry.key.value));
         let near = nearest(name, modules.iter().map(|module| module.schema.name));
         diagnostic = match (ELSEWHERE.iter().find(|(key, _)| key == name), near, later) {
             (Some((_, hint)), ..) => diagnostic.hint(*hint),
@@ -256,7 +270,8 @@ impl RoleReader<'_> {
             Yaml::Text(text) if matches!(text.as_str(), "yes" | "no" | "on" | "off") => {
                 let flag = matches!(text.as_str(), "yes" | "on");
                 let message = format!("`when` of `{label}` wants an expression, not the string {text:?}");
-                self.diagnostics.push(Diagnostic::error(message).at(node.span, "").hint(format!("write `{flag}`")));
+                self.diagnostics
+                    .push(Diagnostic::error(message).at(node.span, "").hint(format!("write `{flag}`")));
                 Vec::new()
             }
             Yaml::Text(_) => {
@@ -266,7 +281,10 @@ impl RoleReader<'_> {
                 expression.map(When::Expression).into_iter().collect()
             }
             _ => {
-                let message = format!("`when` of `{label}` wants an expression that is true or false, not {}", node.described());
+                let message = format!(
+                    "`when` of `{label}` wants an expression that is true or false, not {}",
+                    node.described()
+                );
                 self.diagnostics.push(Diagnostic::error(message).at(node.span, ""));
                 Vec::new()
             }
@@ -337,9 +355,8 @@ impl RoleReader<'_> {
             self.diagnostics.extend(crate::literal::check(item, &Kind::Text, what));
             let Some(tag) = item.as_text() else { continue };
             if holds_template(item) || tag.is_empty() || tag.contains([',', ' ']) {
-                self.diagnostics.push(
-                    Diagnostic::error(format!("{what} are plain words")).at(item.span, "not a tag"),
-                );
+                self.diagnostics
+                    .push(Diagnostic::error(format!("{what} are plain words")).at(item.span, "not a tag"));
             }
             tags.push(tag.to_owned());
         }
@@ -370,15 +387,19 @@ impl RoleReader<'_> {
             match u16::try_from(times) {
                 Ok(times) => task.retries = times,
                 Err(_) => self.diagnostics.push(
-                    Diagnostic::error(format!("`retry` of `{}` wants a whole number from 0 to 65535", task.label))
-                        .at(node.span, ""),
+                    Diagnostic::error(format!(
+                        "`retry` of `{}` wants a whole number from 0 to 65535",
+                        task.label
+                    ))
+                    .at(node.span, ""),
                 ),
             }
             return;
         }
         let mut reader = MapReader::new(node, format!("`retry` of `{}`", task.label), self.diagnostics);
         // Within u16: bounded by the reader.
-        task.retries = reader.int_between("times", 0, i64::from(u16::MAX)).map_or(0, |times| times.value as u16);
+        task.retries =
+            reader.int_between("times", 0, i64::from(u16::MAX)).map_or(0, |times| times.value as u16);
         let delay = reader.node("delay");
         reader.finish();
         if let Some(delay) = delay {
@@ -474,7 +495,6 @@ fn label(module: &str, subject: &Node) -> String {
     let dots = if cut.len() < shown.len() { "…" } else { "" };
     if cut.is_empty() { module.to_owned() } else { format!("{module}:{cut}{dots}") }
 }
-
 
 #[cfg(test)]
 mod tests {

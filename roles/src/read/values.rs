@@ -48,7 +48,9 @@ impl RoleReader<'_> {
                 };
                 let entries = entries.iter();
                 Form::Map(
-                    entries.map(|entry| (entry.key.value.clone(), self.argument(&entry.value, inner))).collect(),
+                    entries
+                        .map(|entry| (entry.key.value.clone(), self.argument(&entry.value, inner)))
+                        .collect(),
                 )
             }
             _ => {

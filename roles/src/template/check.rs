@@ -52,7 +52,17 @@ impl<'a, 'd> Checker<'a, 'd> {
         diagnostics: &'d mut Diagnostics,
     ) -> Self {
         let frames = vec![HashSet::new()];
-        Self { source, scope, origin, sources, diagnostics, uses: Uses::default(), frames, lenient: false, secret: false }
+        Self {
+            source,
+            scope,
+            origin,
+            sources,
+            diagnostics,
+            uses: Uses::default(),
+            frames,
+            lenient: false,
+            secret: false,
+        }
     }
 
     fn tell(&mut self, range: Range<usize>, message: String, label: &str, near: Option<&str>) {
@@ -270,7 +280,12 @@ impl<'a, 'd> Checker<'a, 'd> {
                 if !FILTERS.contains(&filter.name) {
                     let near = nearest(filter.name, FILTERS.iter().copied()).map(str::to_owned);
                     let range = self.range_of(filter.name, filter.span());
-                    self.tell(range, format!("unknown filter `{}`", filter.name), "not a filter", near.as_deref());
+                    self.tell(
+                        range,
+                        format!("unknown filter `{}`", filter.name),
+                        "not a filter",
+                        near.as_deref(),
+                    );
                 }
                 self.changing(!KEEPING.contains(&filter.name), |checker| {
                     if let Some(value) = &filter.expr {
@@ -367,9 +382,14 @@ impl<'a, 'd> Checker<'a, 'd> {
                 self.uses.other_facts |= bare;
                 self.member(steps, "host", |scope| &scope.world.hosts, Self::other_host);
             }
-            "groups" => self.member(steps, "group", |scope| &scope.world.groups, |checker, steps| {
-                checker.field(steps, "a group", GROUP);
-            }),
+            "groups" => self.member(
+                steps,
+                "group",
+                |scope| &scope.world.groups,
+                |checker, steps| {
+                    checker.field(steps, "a group", GROUP);
+                },
+            ),
             "secrets" => {
                 self.uses.secrets = true;
                 self.secret = true;
@@ -380,12 +400,20 @@ impl<'a, 'd> Checker<'a, 'd> {
                 self.secret |= self.scope.world.secret_variables.contains(name);
             }
             _ if self.lenient => {}
-            "item" => self.tell(range, "`item` is there only in a task with `each`".into(), "no `each` here", None),
+            "item" => {
+                self.tell(range, "`item` is there only in a task with `each`".into(), "no `each` here", None)
+            }
             _ => {
                 let scope = self.scope;
                 let known = scope.params.iter().chain(&scope.world.variables).map(String::as_str);
-                let near = nearest(name, known.chain(ROOTS.iter().copied()).chain(scope.item.then_some("item")));
-                self.tell(range, format!("unknown variable `{name}`"), "not a parameter of this role, nor a variable of any host or group", near);
+                let near =
+                    nearest(name, known.chain(ROOTS.iter().copied()).chain(scope.item.then_some("item")));
+                self.tell(
+                    range,
+                    format!("unknown variable `{name}`"),
+                    "not a parameter of this role, nor a variable of any host or group",
+                    near,
+                );
             }
         }
     }

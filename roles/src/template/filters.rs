@@ -26,7 +26,9 @@ pub(super) fn add(environment: &mut Environment<'static>) {
     environment.add_filter("regex_search", regex_search);
     environment.add_filter("regex_findall", regex_findall);
     environment.add_filter("regex_escape", |text: &str| regex::escape(text));
-    environment.add_filter("basename", |path: &str| path.trim_end_matches('/').rsplit('/').next().unwrap_or("").to_owned());
+    environment.add_filter("basename", |path: &str| {
+        path.trim_end_matches('/').rsplit('/').next().unwrap_or("").to_owned()
+    });
     environment.add_filter("dirname", dirname);
     environment.add_filter("combine", combine);
     environment.add_filter("flatten", flatten);
@@ -37,13 +39,15 @@ pub(super) fn add(environment: &mut Environment<'static>) {
     environment.add_filter("difference", |a: Vec<Value>, b: Vec<Value>| {
         distinct(a.into_iter().filter(|value| !b.contains(value)))
     });
-    environment.add_filter("ternary", |value: Value, yes: Value, no: Value| if value.is_true() { yes } else { no });
+    environment
+        .add_filter("ternary", |value: Value, yes: Value, no: Value| if value.is_true() { yes } else { no });
     environment.add_filter("dict2items", dict2items);
     environment.add_filter("items2dict", items2dict);
     environment.add_test("match", |text: &str, pattern: &str| {
         Ok::<_, Error>(compile(&format!("^(?:{pattern})"))?.is_match(text))
     });
-    environment.add_test("search", |text: &str, pattern: &str| Ok::<_, Error>(compile(pattern)?.is_match(text)));
+    environment
+        .add_test("search", |text: &str, pattern: &str| Ok::<_, Error>(compile(pattern)?.is_match(text)));
     environment.add_test("version", version);
 }
 
@@ -76,7 +80,9 @@ fn from_yaml(text: &str) -> Result<Value, Error> {
 }
 
 fn b64decode(text: &str) -> Result<String, Error> {
-    let bytes = BASE64_STANDARD.decode(text.trim()).map_err(|error| refuse(format!("this is not base64: {error}")))?;
+    let bytes = BASE64_STANDARD
+        .decode(text.trim())
+        .map_err(|error| refuse(format!("this is not base64: {error}")))?;
     String::from_utf8(bytes).map_err(|_| refuse("what was encoded is not UTF-8 text".into()))
 }
 
@@ -93,7 +99,9 @@ fn hash(text: &str, algorithm: &str) -> Result<String, Error> {
         "sha384" => Ok(hex(&sha2::Sha384::digest(text.as_bytes()))),
         "sha512" => Ok(hex(&sha2::Sha512::digest(text.as_bytes()))),
         "blake3" => Ok(blake3::hash(text.as_bytes()).to_string()),
-        other => Err(refuse(format!("`{other}` is not a hash: sha224, sha256, sha384, sha512 and blake3 are"))),
+        other => {
+            Err(refuse(format!("`{other}` is not a hash: sha224, sha256, sha384, sha512 and blake3 are")))
+        }
     }
 }
 
@@ -110,7 +118,11 @@ fn hex(bytes: &[u8]) -> String {
 fn quote(value: Value) -> String {
     let text = value.to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// Puts `# ` (or the given mark) before every line.
@@ -220,8 +232,10 @@ fn dict2items(map: Value) -> Result<Vec<Value>, Error> {
 }
 
 fn items2dict(list: Value) -> Result<Value, Error> {
-    let pairs: Vec<(Value, Value)> =
-        list.try_iter()?.map(|item| Ok((item.get_attr("key")?, item.get_attr("value")?))).collect::<Result<_, Error>>()?;
+    let pairs: Vec<(Value, Value)> = list
+        .try_iter()?
+        .map(|item| Ok((item.get_attr("key")?, item.get_attr("value")?)))
+        .collect::<Result<_, Error>>()?;
     Ok(Value::from_pairs(pairs))
 }
 
@@ -235,7 +249,9 @@ fn version(left: Value, right: Value, operator: Option<&str>) -> Result<bool, Er
         "<=" | "le" => order.is_le(),
         ">" | "gt" => order.is_gt(),
         ">=" | "ge" => order.is_ge(),
-        other => return Err(refuse(format!("{other:?} does not compare versions: <, <=, ==, !=, >= and > do"))),
+        other => {
+            return Err(refuse(format!("{other:?} does not compare versions: <, <=, ==, !=, >= and > do")));
+        }
     })
 }
 
@@ -274,13 +290,19 @@ mod tests {
             (r"{{ 'port=80' | regex_search('=(\d+)') }}", "80"),
             (r"{{ 'a1b22' | regex_findall('\d+') | join(',') }}", "1,22"),
             ("{{ '/a/b/c.conf' | basename }} {{ '/a/b' | dirname }} {{ '/a' | dirname }}", "c.conf /a /"),
-            ("{{ {'a': {'x': 1}, 'b': 1} | combine({'a': {'y': 2}}, recursive=true) | to_json }}", r#"{"a":{"x":1,"y":2},"b":1}"#),
+            (
+                "{{ {'a': {'x': 1}, 'b': 1} | combine({'a': {'y': 2}}, recursive=true) | to_json }}",
+                r#"{"a":{"x":1,"y":2},"b":1}"#,
+            ),
             ("{{ [1, [2, [3]]] | flatten | to_json }}", "[1,2,3]"),
             ("{{ [1, 2] | union([2, 3]) | to_json }}", "[1,2,3]"),
             ("{{ [1, 2] | difference([2]) | to_json }} {{ [1, 2] | intersect([2]) | to_json }}", "[1] [2]"),
             ("{{ true | ternary('a', 'b') }}", "a"),
             ("{{ {'a': 1} | dict2items | items2dict | to_json }}", r#"{"a":1}"#),
-            ("{{ '12' is version('9', '>') }} {{ '1.10' is version('1.9', '<') }} {{ '1.0' is version('1') }}", "true false true"),
+            (
+                "{{ '12' is version('9', '>') }} {{ '1.10' is version('1.9', '<') }} {{ '1.0' is version('1') }}",
+                "true false true",
+            ),
             ("{{ 'abc' is match('b') }} {{ 'abc' is search('b') }}", "false true"),
             ("{{ 'a b'.split(' ') | last }}", "b"),
         ] {
@@ -290,7 +312,12 @@ mod tests {
 
     #[test]
     fn wrong_input_is_told() {
-        for text in ["{{ '%' | b64decode }}", "{{ 'x' | hash('md5') }}", "{{ 'x' | regex_search('(') }}", "{{ '1' is version('1', '~') }}"] {
+        for text in [
+            "{{ '%' | b64decode }}",
+            "{{ 'x' | hash('md5') }}",
+            "{{ 'x' | regex_search('(') }}",
+            "{{ '1' is version('1', '~') }}",
+        ] {
             assert!(BASE.render_str(text, ()).is_err(), "{text}");
         }
     }

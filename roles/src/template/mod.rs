@@ -261,7 +261,8 @@ impl Expression {
             Err(error) => {
                 let mut diagnostic = syntax_error(&error, source, &origin, sources);
                 if has_template(source) {
-                    diagnostic = diagnostic.hint("write the whole value as one expression, without braces inside of it");
+                    diagnostic = diagnostic
+                        .hint("write the whole value as one expression, without braces inside of it");
                 }
                 diagnostics.push(diagnostic);
                 return (None, Uses::default());

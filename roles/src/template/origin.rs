@@ -25,9 +25,7 @@ impl Origin {
         match self {
             // Within u32: sources refuse larger files.
             Self::File(file) => Span::new(*file, range.start as u32, range.end as u32),
-            Self::Inline { node, shift } => {
-                node.span_within(sources, range.start + shift..range.end + shift)
-            }
+            Self::Inline { node, shift } => node.span_within(sources, range.start + shift..range.end + shift),
         }
     }
 
