@@ -149,7 +149,7 @@ impl Wanted {
             _ => {}
         }
         if let Some(wanted) = self.enabled
-            && !(missing && !wanted)
+            && (wanted || !missing)
             && is_enabled(unit).is_some_and(|enabled| enabled != wanted)
         {
             found.enable = Some(wanted);

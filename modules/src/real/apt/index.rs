@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
@@ -45,10 +46,20 @@ struct Known {
     asked: BTreeSet<String>,
     /// All names that anybody asked for in this run: asked for together when the answers are out of date.
     wanted: BTreeSet<String>,
-    /// The last refresh of this run: the copy's or the node's own, when, of which sources, how it ended.
-    refreshed: Option<(bool, Instant, Option<SystemTime>, Result<(), Problem>)>,
+    /// The last refresh of this run.
+    refreshed: Option<Refreshed>,
     /// The state of dpkg's database those answers belong to.
     of: Option<Arc<Database>>,
+}
+
+/// A refresh of the index.
+struct Refreshed {
+    /// Of the copy, not of the node's own.
+    copy: bool,
+    when: Instant,
+    /// When its sources had last changed.
+    sources: Option<SystemTime>,
+    result: Result<(), Problem>,
 }
 
 impl Known {
@@ -140,7 +151,7 @@ impl Apt<'_> {
         let own_lists = self.own.join("lists");
         let lists = self.root.join("var/lib/apt/lists");
         let sources = self.sources_changed();
-        let fresh = |lists: &Path| is_fresh(lists, &self.root, sources, older_than);
+        let fresh = |lists: &Path| is_fresh(lists, self.root, sources, older_than);
         // A plan may find the node's own index fresh, or the copy of an earlier plan.
         if fresh(&lists) {
             if known.copy {
@@ -154,8 +165,8 @@ impl Apt<'_> {
             }
             return Ok(false);
         }
-        if let Some((of_copy, when, of_sources, result)) = &known.refreshed
-            && (*of_copy, *of_sources) == (copy, sources)
+        if let Some(Refreshed { when, result, .. }) =
+            known.refreshed.as_ref().filter(|last| (last.copy, last.sources) == (copy, sources))
         {
             // A source that did not answer just now would be waited for again by every package.
             let since = when.elapsed().as_secs();
@@ -167,7 +178,7 @@ impl Apt<'_> {
         }
         let result = self.update(&mut known, copy, &lists, &own_lists, deadline);
         // Refreshing itself writes nothing there; a source that comes later is another one.
-        known.refreshed = Some((copy, Instant::now(), sources, result.clone()));
+        known.refreshed = Some(Refreshed { copy, when: Instant::now(), sources, result: result.clone() });
         result.map(|()| true)
     }
 
@@ -326,7 +337,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
 
 /// Copies the node's index with its times, so that refreshing the copy fetches only what has changed.
 fn copy_lists(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to.join("partial"))?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(to.join("partial"))?;
     let entries = match fs::read_dir(from) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
