@@ -70,7 +70,11 @@ pub fn root(options: &Options) -> Result<PathBuf, Failure> {
 /// What a state file's error means to a person.
 pub fn state_failure(error: StateError) -> Failure {
     let hint = error.hint();
-    Failure::because("the state database cannot be used", &error).maybe_hint(hint)
+    let failure = match std::error::Error::source(&error) {
+        Some(cause) => Failure::because(error.to_string(), cause),
+        None => Failure::new(error.to_string()),
+    };
+    failure.maybe_hint(hint)
 }
 
 /// Opens the state database without reading the whole repository: history must be readable when a role is broken.

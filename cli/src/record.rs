@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use cm_engine::{HostEnd, HostReport, RunEvent};
 use cm_state::{
     AuditEntry, ControllerId, HostRecord, HostResult, HostState, LastChange, NewRun, NodeUpdate, RedbStore,
-    ResourceUpdate, RunFinish, RunId, RunMode, RunState, StateError, Store, TaskChange, TaskOutcome, TaskOutput,
+    ResourceUpdate, Retention, RunFinish, RunId, RunMode, RunState, StateError, Store, TaskChange, TaskOutcome, TaskOutput,
     TaskResult, Timestamp,
 };
 use cm_wire::Outcome;
@@ -14,6 +14,11 @@ use crate::{exit::Exit, report::Summary};
 
 /// Hosts written in one transaction at most; fewer when the run pauses.
 const BATCH: usize = 64;
+
+/// Runs that are remembered; older ones go.
+const RUNS_KEPT: usize = 500;
+/// Older runs go when there are this many of them.
+const PRUNE_STEP: usize = 50;
 
 /// Records one run.
 pub struct Recorder {
@@ -120,6 +125,10 @@ impl Recorder {
             _ => RunState::Ok,
         };
         self.store.finish_run(&self.run, &RunFinish { state, finished: Timestamp::now(), error: None })?;
+        // In steps: what goes each time costs little.
+        if self.store.runs(RUNS_KEPT + PRUNE_STEP)?.len() == RUNS_KEPT + PRUNE_STEP {
+            self.store.prune(&Retention { keep_newest: Some(RUNS_KEPT), started_before: None })?;
+        }
         Ok(())
     }
 
