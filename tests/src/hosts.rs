@@ -48,11 +48,14 @@ pub fn hosts() -> Option<&'static Hosts> {
 
 fn boot() -> Hosts {
     let name = format!("suite-{}", std::process::id());
-    let folder = tempfile::Builder::new().prefix("cm-suite-").tempdir().expect("a folder for temporary files").keep();
+    let folder =
+        tempfile::Builder::new().prefix("cm-suite-").tempdir().expect("a folder for temporary files").keep();
     let alive = undertaker(&name, &folder);
-    let hosts = HOSTS.iter().map(|(name, release)| HostSpec { name: (*name).into(), release: *release }).collect();
+    let hosts =
+        HOSTS.iter().map(|(name, release)| HostSpec { name: (*name).into(), release: *release }).collect();
     let spec = LabSpec::new(&name, hosts, folder.join("lab"));
-    let lab = cm_lab::up(&spec, &mut |_| {}).unwrap_or_else(|error| panic!("the lab does not boot: {error}: {:?}", error.hint()));
+    let lab = cm_lab::up(&spec, &mut |_| {})
+        .unwrap_or_else(|error| panic!("the lab does not boot: {error}: {:?}", error.hint()));
     Hosts { lab, folder, _alive: alive }
 }
 

@@ -22,7 +22,9 @@ pub fn program() -> PathBuf {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| top.join("target"), PathBuf::from);
     let built = ["release/cm", "debug/cm"].map(|name| target.join(name));
     let found = built.iter().find(|path| path.is_file());
-    let found = found.unwrap_or_else(|| panic!("there is no program to test: run `cargo build --release` first, or name it by CM_PROGRAM"));
+    let found = found.unwrap_or_else(|| {
+        panic!("there is no program to test: run `cargo build --release` first, or name it by CM_PROGRAM")
+    });
     found.canonicalize().unwrap_or_else(|_| found.clone())
 }
 

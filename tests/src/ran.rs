@@ -70,7 +70,14 @@ impl Ran {
     /// When it is another one, with all that was said.
     #[track_caller]
     pub fn exits(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "{}\n--- stdout\n{}--- stderr\n{}", self.line, self.stdout, self.stderr);
+        assert_eq!(
+            self.code,
+            Some(code),
+            "{}\n--- stdout\n{}--- stderr\n{}",
+            self.line,
+            self.stdout,
+            self.stderr
+        );
         self
     }
 
@@ -107,7 +114,8 @@ impl Ran {
     #[must_use]
     #[track_caller]
     pub fn events(&self) -> Vec<Value> {
-        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+        let parse =
+            |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
         self.stdout.lines().map(parse).collect()
     }
 

@@ -1,6 +1,12 @@
 //! A configuration repository of one test, over the hosts of the lab.
 
-use std::{fs, io::Write as _, path::Path, process::{Child, Command, Stdio}, time::Instant};
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Instant,
+};
 
 use tempfile::TempDir;
 
@@ -18,7 +24,9 @@ impl Repository {
     /// When no temporary folder can be made.
     #[must_use]
     pub fn empty() -> Self {
-        Self { folder: tempfile::Builder::new().prefix("cm-repository-").tempdir().expect("a temporary folder") }
+        Self {
+            folder: tempfile::Builder::new().prefix("cm-repository-").tempdir().expect("a temporary folder"),
+        }
     }
 
     /// One whose inventory has all hosts of the lab: the groups `releases` (one of each), `spare` (`e12`).
@@ -81,7 +89,10 @@ impl Repository {
     pub fn secret(&self, hosts: &Hosts, name: &str, value: &str) -> &Self {
         let key = hosts.lab.key_path();
         let public = fs::read_to_string(key.with_extension("pub")).expect("the lab's public key");
-        self.write("cm.toml", format!("[secrets]\nidentity = \"{}\"\nrecipients = [\"{}\"]\n", key.display(), public.trim()));
+        self.write(
+            "cm.toml",
+            format!("[secrets]\nidentity = \"{}\"\nrecipients = [\"{}\"]\n", key.display(), public.trim()),
+        );
         let start = Instant::now();
         let mut command = cm(self.folder(), &["secrets", "set", name]);
         let mut child = command.stdin(Stdio::piped()).spawn().expect("the program starts");
@@ -126,8 +137,11 @@ impl Repository {
         let planned = differences(&self.cm(&format!("plan {what} --json")).exits(2));
         let applied = differences(&self.cm(&format!("apply {what} --json")).exits(0));
         // What nobody can know may be changed or not; all else is exact.
-        let (unknown, planned): (Vec<_>, Vec<_>) = planned.into_iter().partition(|task| task.outcome == "unknown");
-        let of_known = |task: &&Difference| !unknown.iter().any(|other| (&other.host, &other.task) == (&task.host, &task.task));
+        let (unknown, planned): (Vec<_>, Vec<_>) =
+            planned.into_iter().partition(|task| task.outcome == "unknown");
+        let of_known = |task: &&Difference| {
+            !unknown.iter().any(|other| (&other.host, &other.task) == (&task.host, &task.task))
+        };
         let known: Vec<Difference> = applied.iter().filter(of_known).cloned().collect();
         assert_eq!(planned, known, "the plan of `{what}` is not what apply did");
         assert!(!applied.is_empty(), "`{what}` changed nothing");

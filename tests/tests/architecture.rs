@@ -38,7 +38,8 @@ fn dependencies(folder: &str) -> Vec<String> {
 fn crates_import_only_what_the_table_allows() {
     let mut wrong = BTreeMap::new();
     for (folder, allowed) in ALLOWED {
-        let extra: Vec<String> = dependencies(folder).into_iter().filter(|name| !allowed.contains(&name.as_str())).collect();
+        let extra: Vec<String> =
+            dependencies(folder).into_iter().filter(|name| !allowed.contains(&name.as_str())).collect();
         if !extra.is_empty() {
             wrong.insert(*folder, extra);
         }
@@ -72,7 +73,10 @@ fn only_the_programs_print() {
                 let code = text.split("#[cfg(test)]").next().unwrap_or_default();
                 for (number, line) in code.lines().enumerate() {
                     let line = line.trim_start();
-                    if ["println!(", "eprintln!(", "print!(", "eprint!("].iter().any(|macro_| line.starts_with(macro_)) {
+                    if ["println!(", "eprintln!(", "print!(", "eprint!("]
+                        .iter()
+                        .any(|macro_| line.starts_with(macro_))
+                    {
                         found.push(format!("{}:{}", path.display(), number + 1));
                     }
                 }

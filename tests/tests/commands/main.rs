@@ -13,7 +13,8 @@ fn said(files: &[(&str, &str)], line: &str) -> String {
     }
     let ran = repository.cm(line);
     let folder = repository.folder().display().to_string();
-    let parts = format!("exit {}\n--- stdout\n{}--- stderr\n{}", ran.code.unwrap_or(-1), ran.stdout, ran.stderr);
+    let parts =
+        format!("exit {}\n--- stdout\n{}--- stderr\n{}", ran.code.unwrap_or(-1), ran.stdout, ran.stderr);
     parts.replace(&folder, "[repository]")
 }
 
@@ -57,12 +58,16 @@ fn a_key_that_is_there_twice() {
 
 #[test]
 fn modes_and_bools_that_mean_something_else_to_other_readers() {
-    insta::assert_snapshot!(lint("tasks:\n  - file: /etc/a\n    mode: 0644\n  - file: /etc/b\n    mode: 644\n  - service: nginx\n    enabled: yes\n  - file: /etc/c\n    mode: \"999\"\n"));
+    insta::assert_snapshot!(lint(
+        "tasks:\n  - file: /etc/a\n    mode: 0644\n  - file: /etc/b\n    mode: 644\n  - service: nginx\n    enabled: yes\n  - file: /etc/c\n    mode: \"999\"\n"
+    ));
 }
 
 #[test]
 fn a_cycle_with_the_reason_of_each_edge() {
-    insta::assert_snapshot!(lint("tasks:\n  - file: /etc/a\n    needs: file:/etc/b\n  - file: /etc/b\n    needs: file:/etc/c\n  - file: /etc/c\n    needs: file:/etc/a\n"));
+    insta::assert_snapshot!(lint(
+        "tasks:\n  - file: /etc/a\n    needs: file:/etc/b\n  - file: /etc/b\n    needs: file:/etc/c\n  - file: /etc/c\n    needs: file:/etc/a\n"
+    ));
 }
 
 #[test]
@@ -80,7 +85,10 @@ fn two_groups_that_disagree() {
 #[test]
 fn a_template_with_a_mistake_is_shown_with_its_own_line() {
     let files = [
-        ("roles/site/role.yaml", "tasks:\n  - file: /etc/a\n    template: a.j2\n  - file: /etc/b\n    template: b.j2\n"),
+        (
+            "roles/site/role.yaml",
+            "tasks:\n  - file: /etc/a\n    template: a.j2\n  - file: /etc/b\n    template: b.j2\n",
+        ),
         ("roles/site/templates/a.j2", "one\ntwo {{ undefined_name }}\n"),
         ("roles/site/templates/b.j2", "one\n{% if x %}\nnever ended\n"),
     ];
@@ -91,7 +99,10 @@ fn a_template_with_a_mistake_is_shown_with_its_own_line() {
 fn parameters_of_a_role_that_are_wrong_or_lacking() {
     let files = [
         ("roles/site/role.yaml", "needs: [{ role: other, with: { port: 70000, nmae: x } }]\ntasks: []\n"),
-        ("roles/other/role.yaml", "params:\n  port: { type: int, max: 65535 }\n  name: { type: string, required: true }\n  kind: { type: sting }\ntasks: []\n"),
+        (
+            "roles/other/role.yaml",
+            "params:\n  port: { type: int, max: 65535 }\n  name: { type: string, required: true }\n  kind: { type: sting }\ntasks: []\n",
+        ),
     ];
     insta::assert_snapshot!(said(&files, "lint"));
 }
@@ -110,7 +121,13 @@ fn hosts_groups_and_roles_of_the_command_line() {
 
 #[test]
 fn variables_with_where_they_come_from() {
-    insta::assert_snapshot!(said(&[("roles/site/role.yaml", "params:\n  port: { type: int, default: 80 }\n  name: { type: string, default: n }\ntasks: []\n")], "vars web1"));
+    insta::assert_snapshot!(said(
+        &[(
+            "roles/site/role.yaml",
+            "params:\n  port: { type: int, default: 80 }\n  name: { type: string, default: n }\ntasks: []\n"
+        )],
+        "vars web1"
+    ));
 }
 
 #[test]
@@ -140,7 +157,14 @@ fn this_machine_without_ssh() {
     let repository = Repository::empty();
     let target = repository.folder().join("made/by cm");
     repository.write("inventory.yaml", "hosts:\n  here: { connection: local }\ndefaults:\n  become: false\n");
-    repository.role("local", &format!("tasks:\n  - file: {}\n    content: \"x\\n\"\n  - directory: {}\n", target.display(), repository.folder().join("made").display()));
+    repository.role(
+        "local",
+        &format!(
+            "tasks:\n  - file: {}\n    content: \"x\\n\"\n  - directory: {}\n",
+            target.display(),
+            repository.folder().join("made").display()
+        ),
+    );
     repository.converges("local on here");
     assert_eq!(std::fs::read_to_string(&target).expect("it was made"), "x\n");
 }
@@ -148,5 +172,7 @@ fn this_machine_without_ssh() {
 #[test]
 fn completions_and_manual_pages() {
     let folder = Repository::empty();
-    let _ = finish(&mut cm_tests::cm(folder.folder(), &["completions", "bash"])).exits(0).says(&["complete", "cm"]);
+    let _ = finish(&mut cm_tests::cm(folder.folder(), &["completions", "bash"]))
+        .exits(0)
+        .says(&["complete", "cm"]);
 }

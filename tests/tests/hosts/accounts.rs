@@ -2,7 +2,8 @@
 
 use cm_tests::{Hosts, Repository, hosts};
 
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3p3mJtX0GIVcaSVC1f2yqm0gGXxU2HkUXZkHgqTg5r anna@desk";
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3p3mJtX0GIVcaSVC1f2yqm0gGXxU2HkUXZkHgqTg5r anna@desk";
 
 #[test]
 fn accounts_before_the_files_they_own() {
@@ -51,7 +52,10 @@ tasks:
     }
     let found = repository.mends("accounts on releases");
     assert!(found.iter().any(|change| change.task == "authorized_key:app"), "{found:#?}");
-    repository.role("leave", "tasks:\n  - user: [app, daemonic]\n    state: absent\n  - group: operators\n    state: absent\n");
+    repository.role(
+        "leave",
+        "tasks:\n  - user: [app, daemonic]\n    state: absent\n  - group: operators\n    state: absent\n",
+    );
     repository.converges("leave on releases");
     for host in Hosts::RELEASES {
         assert!(!hosts.holds(host, "getent passwd app daemonic || getent group operators"), "on {host}");

@@ -32,7 +32,10 @@ tasks:
     repository.converges("guards on releases");
     for host in Hosts::RELEASES {
         let end = hosts.sh(host, "cd /srv/guards; ls; cat made unless where greeting input");
-        assert_eq!(end, "a b\ngreeting\ninput\nmade\nunless\nwhere\nmade\nx\n/srv/guards\ngood 'day'\nfrom stdin\n", "on {host}");
+        assert_eq!(
+            end, "a b\ngreeting\ninput\nmade\nunless\nwhere\nmade\nx\n/srv/guards\ngood 'day'\nfrom stdin\n",
+            "on {host}"
+        );
         hosts.sh(host, "touch /srv/guards/request; rm /srv/guards/made");
     }
     let found = repository.mends("guards on releases");
@@ -72,7 +75,14 @@ fn a_command_that_fails_shows_what_it_said() {
     assert_eq!(ran.outcome("d12", "file:/srv/never").as_deref(), Some("skipped"));
     assert_eq!(ran.outcome("d12", "file:/srv/beside-the-failure").as_deref(), Some("changed"));
     let ran = repository.cm("apply fails on d12").exits(3);
-    let _ = ran.says(&["task `breaks` failed on `d12`", "5", "the reason", "roles/fails/role.yaml:12", "1 task that needs it was skipped", "1 s"]);
+    let _ = ran.says(&[
+        "task `breaks` failed on `d12`",
+        "5",
+        "the reason",
+        "roles/fails/role.yaml:12",
+        "1 task that needs it was skipped",
+        "1 s",
+    ]);
     assert!(!hosts.holds("d12", "test -e /srv/never"));
 }
 

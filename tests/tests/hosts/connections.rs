@@ -21,13 +21,26 @@ fn through_a_jump_host() {
     let Some(hosts) = hosts() else { return };
     let repository = Repository::empty();
     let key = hosts.lab.key_path();
-    inventory(hosts, &repository, &format!("key: {}, config: none, jump: admin@{}", key.display(), hosts.address("e12")));
+    inventory(
+        hosts,
+        &repository,
+        &format!("key: {}, config: none, jump: admin@{}", key.display(), hosts.address("e12")),
+    );
     // The host lets nobody in but the jump host.
     let from = hosts.sh("d12", "echo $SSH_CONNECTION; true");
     assert_eq!(from, "\n");
-    let ran = repository.cm_words(&["run", "ss -tnH state established '( sport = :22 )'", "on", "d12"]).exits(0);
+    let ran =
+        repository.cm_words(&["run", "ss -tnH state established '( sport = :22 )'", "on", "d12"]).exits(0);
     assert!(ran.stdout.contains(&hosts.address("e12")), "{}", ran.said());
-    inventory(hosts, &repository, &format!("key: {}, config: none, connect_timeout: 2s, attempts: 1, jump: admin@{}", key.display(), hosts.lab.subnet().replace("0/24", "253")));
+    inventory(
+        hosts,
+        &repository,
+        &format!(
+            "key: {}, config: none, connect_timeout: 2s, attempts: 1, jump: admin@{}",
+            key.display(),
+            hosts.lab.subnet().replace("0/24", "253")
+        ),
+    );
     let _ = repository.cm("facts on d12").exits(4).says(&["could not reach `d12`", "253"]);
 }
 
@@ -45,8 +58,10 @@ fn as_ssh_config_says() {
             hosts.lab.known_hosts_path().display()
         ),
     );
-    repository.write("inventory.yaml", "hosts:\n  alias-of-d12: {}\ndefaults:\n  ssh: { config: ssh.conf }\n");
-    let _ = repository.cm_words(&["run", "hostname; id -un", "on", "all"]).exits(0).says(&["| d12", "| admin"]);
+    repository
+        .write("inventory.yaml", "hosts:\n  alias-of-d12: {}\ndefaults:\n  ssh: { config: ssh.conf }\n");
+    let _ =
+        repository.cm_words(&["run", "hostname; id -un", "on", "all"]).exits(0).says(&["| d12", "| admin"]);
 }
 
 #[test]
@@ -55,9 +70,18 @@ fn with_a_key_of_an_ssh_agent_and_without() {
     let repository = Repository::empty();
     inventory(hosts, &repository, "config: none");
     let socket = repository.folder().join("agent");
-    let mut agent = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().expect("ssh-agent starts");
-    cm_tests::eventually("the agent's socket", std::time::Duration::from_secs(5), || socket.exists().then_some(()));
-    let added = Command::new("ssh-add").arg("-q").arg(hosts.lab.key_path()).env("SSH_AUTH_SOCK", &socket).status();
+    let mut agent = Command::new("ssh-agent")
+        .arg("-D")
+        .arg("-a")
+        .arg(&socket)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("ssh-agent starts");
+    cm_tests::eventually("the agent's socket", std::time::Duration::from_secs(5), || {
+        socket.exists().then_some(())
+    });
+    let added =
+        Command::new("ssh-add").arg("-q").arg(hosts.lab.key_path()).env("SSH_AUTH_SOCK", &socket).status();
     let ran = finish(cm(repository.folder(), &["facts", "on", "d12"]).env("SSH_AUTH_SOCK", &socket));
     let _ = agent.kill();
     let _ = agent.wait();
@@ -72,7 +96,11 @@ fn with_a_key_that_is_encrypted_and_nobody_to_ask() {
     let repository = Repository::empty();
     let key = repository.folder().join("encrypted_key");
     fs::copy(hosts.lab.key_path(), &key).expect("a readable key");
-    let encrypted = Command::new("ssh-keygen").args(["-q", "-p", "-N", "a passphrase", "-f"]).arg(&key).stdout(Stdio::null()).status();
+    let encrypted = Command::new("ssh-keygen")
+        .args(["-q", "-p", "-N", "a passphrase", "-f"])
+        .arg(&key)
+        .stdout(Stdio::null())
+        .status();
     assert!(encrypted.is_ok_and(|status| status.success()));
     inventory(hosts, &repository, &format!("key: {}, config: none", key.display()));
     let _ = repository.cm("facts on d12").exits(4).says(&["encrypted_key", "passphrase", "hint: "]);

@@ -19,14 +19,18 @@ fn started(hosts: &Hosts, repository: &Repository, name: &str, more: &str) -> St
     hosts.sh("e12", "pkill -9 -x -f '.*/cm-agent-[^ ]* session' || true");
     hosts.sh("e12", &format!("rm -f /run/{name}.here /run/{name}.go /srv/{name}.*"));
     let run = repository.start(&format!("apply {name} on e12 {more}"));
-    eventually("the halt", Duration::from_secs(20), || hosts.holds("e12", &format!("test -e /run/{name}.here")).then_some(()));
+    eventually("the halt", Duration::from_secs(20), || {
+        hosts.holds("e12", &format!("test -e /run/{name}.here")).then_some(())
+    });
     run
 }
 
 /// After whatever happened, the next run goes on from there and nothing is left running.
 fn goes_on(hosts: &Hosts, repository: &Repository, name: &str) {
     hosts.sh("e12", &format!("touch /run/{name}.go"));
-    eventually("the end of the agent", Duration::from_secs(20), || (!hosts.holds("e12", "pgrep -x -f '.*/cm-agent-[^ ]* session'")).then_some(()));
+    eventually("the end of the agent", Duration::from_secs(20), || {
+        (!hosts.holds("e12", "pgrep -x -f '.*/cm-agent-[^ ]* session'")).then_some(())
+    });
     let _ = repository.cm(&format!("apply {name} on e12")).exits(0);
     assert_eq!(hosts.sh("e12", &format!("cat /srv/{name}.first /srv/{name}.second")), "first\nsecond\n");
     repository.is_converged(&format!("{name} on e12"));
@@ -39,9 +43,12 @@ fn the_agent_is_killed() {
     halting(&repository, "agentkilled");
     let run = started(hosts, &repository, "agentkilled", "");
     hosts.sh("e12", "pkill -9 -x -f '.*/cm-agent-[^ ]* session'");
-    let _ = run.finish().exits(4).says(&["lost the agent on `e12`", "in the middle of the run", "run the same command again"]);
+    let _ = run.finish().exits(4).says(&[
+        "lost the agent on `e12`",
+        "in the middle of the run",
+        "run the same command again",
+    ]);
     assert!(!hosts.holds("e12", "test -e /srv/agentkilled.second"));
-    hosts.sh("e12", "pkill -f agentkilled.go || true");
     goes_on(hosts, &repository, "agentkilled");
 }
 

@@ -53,11 +53,18 @@ fn the_role_of_the_contract_serves_its_site() {
     }
     // A stopped service, and the check that sees it from outside.
     let found = repository.cm("verify on web --json").exits(2);
-    assert!(found.tasks().iter().any(|task| task["check"] == true && task["outcome"] != "ok"), "{}", found.stdout);
+    assert!(
+        found.tasks().iter().any(|task| task["check"] == true && task["outcome"] != "ok"),
+        "{}",
+        found.stdout
+    );
     repository.converges("on web");
     repository.converges("on web --set port=8081");
     assert_eq!(hosts.sh("d13", "curl -s http://127.0.0.1:8081/"), "hello from d13\n");
     for host in Hosts::RELEASES {
-        hosts.sh(host, "systemctl stop nginx; systemctl -q disable nginx; rm /etc/nginx/sites-enabled/site.conf");
+        hosts.sh(
+            host,
+            "systemctl stop nginx; systemctl -q disable nginx; rm /etc/nginx/sites-enabled/site.conf",
+        );
     }
 }

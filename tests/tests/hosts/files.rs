@@ -68,9 +68,19 @@ fn a_file_that_is_refused_does_not_replace_the_old_one() {
     hosts.sh("d12", "echo old > /etc/validated");
     let role = "tasks:\n  - file: /etc/validated\n    content: bad\n    validate: sh -c 'echo no good >&2; exit 3' %s\n  - file: /etc/beside-validated\n    content: x\n";
     repository.role("v", role);
-    repository.cm("apply v on d12").exits(3).says(&["error: task `file:/etc/validated` failed on `d12`", "no good", "roles/v/role.yaml:2"]);
-    assert_eq!(hosts.sh("d12", "cat /etc/validated; ls -a /etc | grep -c '^\\.validated' || true"), "old\n0\n");
-    assert!(hosts.holds("d12", "test -e /etc/beside-validated"), "a failed task stops only what depends on it");
+    repository.cm("apply v on d12").exits(3).says(&[
+        "error: task `file:/etc/validated` failed on `d12`",
+        "no good",
+        "roles/v/role.yaml:2",
+    ]);
+    assert_eq!(
+        hosts.sh("d12", "cat /etc/validated; ls -a /etc | grep -c '^\\.validated' || true"),
+        "old\n0\n"
+    );
+    assert!(
+        hosts.holds("d12", "test -e /etc/beside-validated"),
+        "a failed task stops only what depends on it"
+    );
 }
 
 #[test]
@@ -80,7 +90,10 @@ fn a_tree_is_copied_whole_and_what_is_not_of_it_goes() {
     repository.write("roles/tree/files/site/index.html", "<h1>1</h1>\n");
     repository.write("roles/tree/files/site/css/a b.css", "a{}\n");
     repository.write("roles/tree/files/site/skip.tmp", "no\n");
-    repository.role("tree", "tasks:\n  - tree: /srv/tree\n    source: site\n    delete: true\n    exclude: ['*.tmp', 'keep']\n");
+    repository.role(
+        "tree",
+        "tasks:\n  - tree: /srv/tree\n    source: site\n    delete: true\n    exclude: ['*.tmp', 'keep']\n",
+    );
     repository.converges("tree on releases");
     for host in Hosts::RELEASES {
         assert_eq!(hosts.sh(host, "cd /srv/tree; find . -type f | sort"), "./css/a b.css\n./index.html\n");
@@ -89,7 +102,10 @@ fn a_tree_is_copied_whole_and_what_is_not_of_it_goes() {
     let found = repository.mends("tree on releases");
     assert_eq!(found.len(), 3);
     for host in Hosts::RELEASES {
-        assert_eq!(hosts.sh(host, "cd /srv/tree; find . -type f | sort; cat index.html"), "./b.tmp\n./css/a b.css\n./index.html\n./keep/mine\n<h1>1</h1>\n");
+        assert_eq!(
+            hosts.sh(host, "cd /srv/tree; find . -type f | sort; cat index.html"),
+            "./b.tmp\n./css/a b.css\n./index.html\n./keep/mine\n<h1>1</h1>\n"
+        );
     }
 }
 
@@ -119,9 +135,15 @@ tasks:
     );
     repository.converges("lines on releases");
     for host in Hosts::RELEASES {
-        assert_eq!(hosts.sh(host, "cat /etc/lines.conf /etc/other.conf"), "first = 1\nsecond = 2\nfourth = 4\nonly\n");
+        assert_eq!(
+            hosts.sh(host, "cat /etc/lines.conf /etc/other.conf"),
+            "first = 1\nsecond = 2\nfourth = 4\nonly\n"
+        );
         hosts.sh(host, "sed -i s/second.*/second=9/ /etc/lines.conf; echo more >> /etc/other.conf");
     }
     repository.mends("lines on releases");
-    assert_eq!(hosts.sh("d11", "cat /etc/lines.conf /etc/other.conf"), "first = 1\nsecond = 2\nfourth = 4\nonly\nmore\n");
+    assert_eq!(
+        hosts.sh("d11", "cat /etc/lines.conf /etc/other.conf"),
+        "first = 1\nsecond = 2\nfourth = 4\nonly\nmore\n"
+    );
 }

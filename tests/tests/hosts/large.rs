@@ -20,7 +20,8 @@ fn a_file_of_200_mb_does_not_fill_the_memory() {
     let Some(hosts) = hosts() else { return };
     let repository = Repository::over(hosts);
     repository.write("roles/big/files/keep", "");
-    let mut file = fs::File::create(repository.folder().join("roles/big/files/big.bin")).expect("a writable folder");
+    let mut file =
+        fs::File::create(repository.folder().join("roles/big/files/big.bin")).expect("a writable folder");
     // Of no pattern that a compression could use.
     let mut word: u64 = 88_172_645_463_325_252;
     let mut block = vec![0; 1 << 20];
@@ -58,7 +59,8 @@ fn a_file_of_200_mb_does_not_fill_the_memory() {
 fn five_hundred_tasks_in_one_role() {
     let Some(hosts) = hosts() else { return };
     let repository = Repository::over(hosts);
-    let tasks: String = (0..500).map(|n| format!("  - file: /srv/many/{}/{n}\n    content: \"{n}\\n\"\n", n % 10)).collect();
+    let tasks: String =
+        (0..500).map(|n| format!("  - file: /srv/many/{}/{n}\n    content: \"{n}\\n\"\n", n % 10)).collect();
     let directories: String = (0..10).map(|n| format!("  - directory: /srv/many/{n}\n")).collect();
     repository.role("many", &format!("tasks:\n{tasks}{directories}"));
     let changed = repository.converges("many on releases");
@@ -71,7 +73,10 @@ fn one_connection_and_one_channel_a_host_and_nothing_left() {
     let Some(hosts) = hosts() else { return };
     let repository = Repository::over(hosts);
     let tasks: String = (0..30).map(|n| format!("  - file: /srv/one/{n}\n    content: \"{n}\"\n")).collect();
-    repository.role("one", &format!("tasks:\n{tasks}  - command: echo done\n    changed_when: false\n"));
+    repository.role(
+        "one",
+        &format!("tasks:\n  - directory: /srv/one\n{tasks}  - command: echo done\n    changed_when: false\n"),
+    );
     let _ = repository.cm("facts on releases").exits(0);
     for line in ["apply one on releases", "apply one on releases", "verify one on releases"] {
         let count = |host: &str| -> (usize, usize) {
@@ -85,9 +90,17 @@ fn one_connection_and_one_channel_a_host_and_nothing_left() {
         let before = Hosts::RELEASES.map(count);
         let _ = repository.cm(line).exits(0);
         for (host, before) in Hosts::RELEASES.iter().zip(before) {
-            let now = eventually("the log of sshd", Duration::from_secs(5), || Some(count(host)).filter(|now| now.1 > before.1));
-            assert_eq!((now.0 - before.0, now.1 - before.1), (1, 1), "connections and sessions of `{line}` on {host}");
-            eventually("the end of the agent", Duration::from_secs(3), || (!hosts.holds(host, "pgrep -x -f '.*/cm-agent-[^ ]* session'")).then_some(()));
+            let now = eventually("the log of sshd", Duration::from_secs(5), || {
+                Some(count(host)).filter(|now| now.1 > before.1)
+            });
+            assert_eq!(
+                (now.0 - before.0, now.1 - before.1),
+                (1, 1),
+                "connections and sessions of `{line}` on {host}"
+            );
+            eventually("the end of the agent", Duration::from_secs(3), || {
+                (!hosts.holds(host, "pgrep -x -f '.*/cm-agent-[^ ]* session'")).then_some(())
+            });
         }
     }
 }
@@ -98,12 +111,15 @@ fn a_run_with_nothing_to_do_costs_little_more_than_a_login() {
     let repository = Repository::empty();
     // Sixteen hosts of the inventory on the lab's four.
     let names = ["d11", "d12", "d13", "e12"];
-    let entries: String = (0..16).map(|n| format!("  h{n:02}: {{ address: {} }}\n", hosts.address(names[n % 4]))).collect();
+    let entries: String =
+        (0..16).map(|n| format!("  h{n:02}: {{ address: {} }}\n", hosts.address(names[n % 4]))).collect();
     let inventory = repository.inventory(hosts, "", "  become: true\n").replace("groups:\n", "");
     let (_, rest) = inventory.split_once("defaults:").expect("the inventory has defaults");
     repository.write("inventory.yaml", format!("hosts:\n{entries}defaults:{rest}"));
-    let tasks: String = (0..100).map(|n| format!("  - file: /srv/cost/{n}\n    content: \"{n}\"\n    mode: \"0644\"\n")).collect();
-    repository.role("cost", &format!("tasks:\n{tasks}"));
+    let tasks: String = (1..100)
+        .map(|n| format!("  - file: /srv/cost/{n}\n    content: \"{n}\"\n    mode: \"0644\"\n"))
+        .collect();
+    repository.role("cost", &format!("tasks:\n  - directory: /srv/cost\n{tasks}"));
     let _ = repository.cm("apply cost on h00,h01,h02,h03").exits(0);
     let best = |run: &mut dyn FnMut()| -> Duration {
         let time = |run: &mut dyn FnMut()| {
@@ -118,7 +134,8 @@ fn a_run_with_nothing_to_do_costs_little_more_than_a_login() {
         let logins: Vec<_> = (0..16)
             .map(|n| {
                 let mut ssh = hosts.lab.ssh_command(names[n % 4], "admin").expect("a host of the lab");
-                ssh.args(["-o", "KexAlgorithms=curve25519-sha256", "true"]).stdin(std::process::Stdio::null());
+                ssh.args(["-o", "KexAlgorithms=curve25519-sha256", "true"])
+                    .stdin(std::process::Stdio::null());
                 std::thread::spawn(move || finish(&mut ssh))
             })
             .collect();

@@ -18,20 +18,29 @@ fn fails(hosts: &Hosts, before: &str, after: &str) -> Ran {
 }
 
 const AWAY: &str = "test ! -e /var/lib/cm || mv /var/lib/cm /var/lib/cm.away; mkdir -p /var/lib/cm; ";
-const BACK: &str = "umount /var/lib/cm; rmdir /var/lib/cm; test ! -e /var/lib/cm.away || mv /var/lib/cm.away /var/lib/cm";
+const BACK: &str =
+    "umount /var/lib/cm; rmdir /var/lib/cm; test ! -e /var/lib/cm.away || mv /var/lib/cm.away /var/lib/cm";
 
 #[test]
 fn a_read_only_place() {
     let Some(hosts) = hosts() else { return };
     let mount = format!("{AWAY} mount -t tmpfs -o ro none /var/lib/cm");
-    let _ = fails(hosts, &mount, BACK).exits(4).says(&["could not be written to /var/lib/cm/agent", "Read-only file system", "hint: "]);
+    let _ = fails(hosts, &mount, BACK).exits(4).says(&[
+        "could not be written to /var/lib/cm/agent",
+        "Read-only file system",
+        "hint: ",
+    ]);
 }
 
 #[test]
 fn a_full_disk() {
     let Some(hosts) = hosts() else { return };
     let mount = format!("{AWAY} mount -t tmpfs -o size=64k none /var/lib/cm");
-    let _ = fails(hosts, &mount, BACK).exits(4).says(&["could not be written to /var/lib/cm/agent", "No space left", "hint: "]);
+    let _ = fails(hosts, &mount, BACK).exits(4).says(&[
+        "could not be written to /var/lib/cm/agent",
+        "No space left",
+        "hint: ",
+    ]);
     // Room for the agent, and none for what it has to remember.
     let repository = Repository::over(hosts);
     repository.role("r", "tasks:\n  - file: /srv/not-remembered\n    content: x\n");
@@ -42,7 +51,11 @@ fn a_full_disk() {
     hosts.sh("e12", BACK);
     let ran = ran.says(&["/var/lib/cm"]);
     assert!(matches!(ran.code, Some(3 | 4)), "{}", ran.said());
-    assert!(!hosts.holds("e12", "test -e /srv/not-remembered"), "what cannot be remembered is not changed: {}", ran.said());
+    assert!(
+        !hosts.holds("e12", "test -e /srv/not-remembered"),
+        "what cannot be remembered is not changed: {}",
+        ran.said()
+    );
 }
 
 #[test]
@@ -54,13 +67,21 @@ fn a_place_mounted_noexec() {
     let repository = Repository::over(hosts);
     let _ = repository.cm("facts on e12").exits(0);
     let mount = "mount --bind /var/lib/cm /var/lib/cm && mount -o remount,bind,noexec /var/lib/cm";
-    let _ = fails(hosts, mount, "umount /var/lib/cm").exits(4).says(&["cannot be started in /var/lib/cm/agent", "noexec"]);
+    let _ = fails(hosts, mount, "umount /var/lib/cm")
+        .exits(4)
+        .says(&["cannot be started in /var/lib/cm/agent", "noexec"]);
 }
 
 #[test]
 fn another_architecture() {
     let Some(hosts) = hosts() else { return };
-    let before = format!("{AWAY} mount -t tmpfs none /var/lib/cm; printf '#!/bin/sh\\necho riscv64\\n' > /usr/local/bin/uname; chmod +x /usr/local/bin/uname");
+    let before = format!(
+        "{AWAY} mount -t tmpfs none /var/lib/cm; printf '#!/bin/sh\\necho riscv64\\n' > /usr/local/bin/uname; chmod +x /usr/local/bin/uname"
+    );
     let after = format!("rm /usr/local/bin/uname; {BACK}");
-    let _ = fails(hosts, &before, &after).exits(4).says(&["architecture riscv64", "agents/riscv64/cm-agent", "cargo build"]);
+    let _ = fails(hosts, &before, &after).exits(4).says(&[
+        "architecture riscv64",
+        "agents/riscv64/cm-agent",
+        "cargo build",
+    ]);
 }

@@ -2,14 +2,18 @@
 
 use cm_tests::{Hosts, Repository, hosts};
 
-const LOOK: &str = "dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\\n' 'cm-lab-*' 2>/dev/null | sed 's/ *$//'";
+const LOOK: &str =
+    "dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\\n' 'cm-lab-*' 2>/dev/null | sed 's/ *$//'";
 
 #[test]
 fn a_package_through_its_versions_holds_and_its_end() {
     let Some(hosts) = hosts() else { return };
     let repository = Repository::over(hosts);
     repository.role("old", "tasks:\n  - package: cm-lab-daemon\n    version: \"1.*\"\n    held: true\n  - package: cm-lab-lib\n    version: \"1.0\"\n");
-    repository.role("latest", "tasks:\n  - package: [cm-lab-daemon, cm-lab-lib]\n    state: latest\n    held: false\n");
+    repository.role(
+        "latest",
+        "tasks:\n  - package: [cm-lab-daemon, cm-lab-lib]\n    state: latest\n    held: false\n",
+    );
     repository.role("present", "tasks:\n  - package: [cm-lab-lib, cm-lab-daemon]\n");
     repository.role("gone", "tasks:\n  - package: cm-lab-daemon\n    state: absent\n");
     for host in Hosts::RELEASES {
@@ -58,7 +62,12 @@ fn a_package_that_nobody_has_fails_alone_and_says_so() {
         "tasks:\n  - package: [no-such-package, cm-lab-lib]\n  - package: cm-lab-daemon\n    version: \"9.*\"\n  - file: /etc/after-the-package\n    content: x\n    needs: package:no-such-package\n",
     );
     let ran = repository.cm("apply wrong on e12").exits(3);
-    let ran = ran.says(&["`package:no-such-package` failed on `e12`", "no-such-package", "1 task that needs it was skipped", "9.*"]);
+    let ran = ran.says(&[
+        "`package:no-such-package` failed on `e12`",
+        "no-such-package",
+        "1 task that needs it was skipped",
+        "9.*",
+    ]);
     assert!(hosts.holds("e12", "dpkg -s cm-lab-lib"), "{}", ran.said());
     assert!(!hosts.holds("e12", "test -e /etc/after-the-package"));
     hosts.sh("e12", "dpkg -P cm-lab-lib");

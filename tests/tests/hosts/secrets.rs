@@ -20,7 +20,15 @@ fn a_secret_is_found_nowhere_but_where_it_belongs() {
         "tasks:\n  - file: /srv/secret.conf\n    content: \"password={{ secrets.db_password }}\\n\"\n    mode: \"0600\"\n  - command: \"test -n \\\"$P\\\"; echo got {{ secrets.db_password }}; sleep 0.3\"\n    id: prints\n    env: { P: \"{{ secrets.db_password }}\" }\n    unless: test -e /srv/secret.seen\n  - file: /srv/secret.seen\n    content: x\n  - command: \"echo {{ secrets.db_password }} >&2; exit 1\"\n    id: fails\n",
     );
     let mut said = String::new();
-    for line in ["plan keeps on d12 -v", "apply keeps on d12 -v", "apply keeps on d12 --json", "verify keeps on d12 --json", "show last --all", "show last --json", "history"] {
+    for line in [
+        "plan keeps on d12 -v",
+        "apply keeps on d12 -v",
+        "apply keeps on d12 --json",
+        "verify keeps on d12 --json",
+        "show last --all",
+        "show last --json",
+        "history",
+    ] {
         let ran = repository.cm(line);
         said.push_str(&ran.said());
     }
@@ -40,7 +48,9 @@ fn holding(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
         let path = entry.path();
         if path.is_dir() {
             holding(&path, found);
-        } else if fs::read(&path).is_ok_and(|bytes| bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes())) {
+        } else if fs::read(&path)
+            .is_ok_and(|bytes| bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()))
+        {
             found.push(path);
         }
     }

@@ -8,7 +8,9 @@ const UNIT: &str = "[Unit]\\nDescription=test {{ tone }}\\n[Service]\\nExecStart
 
 fn role(name: &str, rest: &str) -> String {
     let unit = UNIT.replace("NAME", name);
-    format!("params:\n  tone: {{ type: string, default: low }}\ntasks:\n  - unit: {name}.service\n    content: \"{unit}\"\n    restarts: {name}\n{rest}")
+    format!(
+        "params:\n  tone: {{ type: string, default: low }}\ntasks:\n  - unit: {name}.service\n    content: \"{unit}\"\n    restarts: {name}\n{rest}"
+    )
 }
 
 #[test]
@@ -22,12 +24,20 @@ fn a_unit_and_its_service_are_started_restarted_reloaded_stopped_and_masked() {
     );
     repository.converges("svc on releases");
     for host in Hosts::RELEASES {
-        assert_eq!(hosts.sh(host, "systemctl is-active svc; systemctl is-enabled svc; cat /run/svc.log"), "active\nenabled\nstart low\n", "on {host}");
+        assert_eq!(
+            hosts.sh(host, "systemctl is-active svc; systemctl is-enabled svc; cat /run/svc.log"),
+            "active\nenabled\nstart low\n",
+            "on {host}"
+        );
     }
     // A new unit file: systemd reads it again, the service restarts, once.
     repository.converges("svc on releases --set tone=high");
     for host in Hosts::RELEASES {
-        assert_eq!(hosts.sh(host, "systemctl show -p NeedDaemonReload --value svc; cat /run/svc.log"), "no\nstart low\nstart high\n", "on {host}");
+        assert_eq!(
+            hosts.sh(host, "systemctl show -p NeedDaemonReload --value svc; cat /run/svc.log"),
+            "no\nstart low\nstart high\n",
+            "on {host}"
+        );
     }
     // Another file: the service is reloaded and keeps its process.
     let pid = hosts.sh("d12", "systemctl show -p MainPID --value svc");
@@ -41,7 +51,8 @@ fn a_unit_and_its_service_are_started_restarted_reloaded_stopped_and_masked() {
     }
     let found = repository.mends("svc on releases --set tone=high --set conf=b");
     assert_eq!(found.len(), 3, "{found:#?}");
-    repository.role("off", "tasks:\n  - service: svc\n    state: stopped\n    enabled: false\n    masked: true\n");
+    repository
+        .role("off", "tasks:\n  - service: svc\n    state: stopped\n    enabled: false\n    masked: true\n");
     // A unit file of its own cannot be masked in its place: that is told, not done by force.
     let ran = repository.cm("apply off on d12");
     assert!(matches!(ran.code, Some(0 | 3)), "{}", ran.said());
@@ -50,7 +61,11 @@ fn a_unit_and_its_service_are_started_restarted_reloaded_stopped_and_masked() {
     hosts.sh("d12", "systemctl -q unmask svc || true");
     repository.converges("stop on d11,d13");
     for host in ["d11", "d13"] {
-        assert_eq!(hosts.sh(host, "systemctl is-active svc || true; systemctl is-enabled svc || true"), "inactive\ndisabled\n", "on {host}");
+        assert_eq!(
+            hosts.sh(host, "systemctl is-active svc || true; systemctl is-enabled svc || true"),
+            "inactive\ndisabled\n",
+            "on {host}"
+        );
     }
 }
 
@@ -60,7 +75,8 @@ fn a_service_of_a_package_is_masked_and_unmasked() {
     let repository = Repository::over(hosts);
     repository.role("there", "tasks:\n  - package: cm-lab-daemon\n  - service: cm-lab-daemon\n    state: running\n    enabled: true\n");
     repository.role("masked", "tasks:\n  - service: cm-lab-daemon\n    state: stopped\n    masked: true\n");
-    repository.role("unmasked", "tasks:\n  - service: cm-lab-daemon\n    state: running\n    masked: false\n");
+    repository
+        .role("unmasked", "tasks:\n  - service: cm-lab-daemon\n    state: running\n    masked: false\n");
     repository.role("gone", "tasks:\n  - package: [cm-lab-daemon, cm-lab-lib]\n    state: purged\n");
     for host in Hosts::RELEASES {
         hosts.sh(host, "dpkg -P cm-lab-daemon cm-lab-lib 2>/dev/null");
@@ -68,7 +84,14 @@ fn a_service_of_a_package_is_masked_and_unmasked() {
     repository.converges("there on releases");
     repository.converges("masked on releases");
     for host in Hosts::RELEASES {
-        assert_eq!(hosts.sh(host, "systemctl is-active cm-lab-daemon || true; systemctl is-enabled cm-lab-daemon || true"), "inactive\nmasked\n", "on {host}");
+        assert_eq!(
+            hosts.sh(
+                host,
+                "systemctl is-active cm-lab-daemon || true; systemctl is-enabled cm-lab-daemon || true"
+            ),
+            "inactive\nmasked\n",
+            "on {host}"
+        );
     }
     repository.converges("unmasked on releases");
     for host in Hosts::RELEASES {
@@ -98,8 +121,14 @@ fn a_restart_is_owed_until_it_is_done() {
     let _ = repository.cm("apply owed on e12").exits(0);
     assert_eq!(hosts.sh("e12", "cat /run/owed.log"), "start low\n");
     hosts.sh("e12", "touch /run/owed.uncut");
-    let _ = repository.cm("apply owed on e12 --set tone=high").exits(4).says(&["in the middle of the run", "run the same command again"]);
-    assert_eq!(hosts.sh("e12", "grep -o 'test high' /etc/systemd/system/owed.service; cat /run/owed.log"), "test high\nstart low\n");
+    let _ = repository
+        .cm("apply owed on e12 --set tone=high")
+        .exits(4)
+        .says(&["in the middle of the run", "run the same command again"]);
+    assert_eq!(
+        hosts.sh("e12", "grep -o 'test high' /etc/systemd/system/owed.service; cat /run/owed.log"),
+        "test high\nstart low\n"
+    );
     let _ = repository.cm("plan owed on e12 --set tone=high").exits(2).says(&["service:owed"]);
     let _ = repository.cm("apply owed on e12 --set tone=high").exits(0).says(&["service:owed"]);
     assert_eq!(hosts.sh("e12", "cat /run/owed.log"), "start low\nstart high\n");
