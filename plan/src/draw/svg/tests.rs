@@ -61,8 +61,14 @@ fn check(picture: &Picture<'_>) -> Result<(), String> {
             }
         }
         for other in layout.ways.iter().filter(|other| other.wrap.link < way.wrap.link) {
-            if other.back == way.back {
-                return Err(format!("links {} and {} go back at one height", other.wrap.link, way.wrap.link));
+            let reach = |way: &wraps::Way| {
+                let (exit, back) = (layout.y[way.wrap.exit], way.back);
+                (exit.min(back), exit.max(back))
+            };
+            let (a, b) = (reach(way), reach(other));
+            let beside = way.right == other.right && a.0 < b.1 && b.0 < a.1;
+            if other.back == way.back || beside {
+                return Err(format!("links {} and {} share a stretch", other.wrap.link, way.wrap.link));
             }
         }
     }
