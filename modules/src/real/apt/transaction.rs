@@ -242,7 +242,7 @@ impl Apt<'_> {
                     .hint(
                         "give the task a longer `timeout`; the next run brings dpkg's work to its end first",
                     )
-                    .output(output);
+                    .output(output::last_lines(&output));
                 self.fail_unmet(&resolved, transaction, results, |_| problem.clone())?;
                 return Ok(());
             }
@@ -489,10 +489,13 @@ fn install_options(words: &[String], transaction: &Transaction<'_>) -> Vec<Strin
     if words.iter().any(|word| word.contains('=')) {
         options.push("--allow-downgrades".to_owned());
     }
-    let may_move_held = transaction
-        .requests
-        .iter()
-        .any(|request| matches!(request.action, PackageAction::InstallVersion(_) | PackageAction::Hold));
+    let may_move_held = transaction.requests.iter().any(|request| {
+        // One that is let go is still held while its change is only simulated.
+        matches!(
+            request.action,
+            PackageAction::InstallVersion(_) | PackageAction::Hold | PackageAction::Unhold
+        )
+    });
     if may_move_held {
         options.push("--allow-change-held-packages".to_owned());
     }
