@@ -7,6 +7,8 @@ use cm_wire::Output;
 /// Lines of a maintainer script that are shown before dpkg's own error.
 const SCRIPT_LINES: usize = 10;
 
+/// Lines that are shown of an installation that was stopped.
+const LAST_LINES: usize = 6;
 /// Lines of apt's words that are shown.
 const MOST_LINES: usize = 24;
 
@@ -116,6 +118,15 @@ pub(super) fn complaints(output: &Output) -> Vec<String> {
         lines.splice(MOST_LINES / 2..MOST_LINES / 2 + cut, [format!("… {cut} more lines")]);
     }
     lines
+}
+
+/// The end of an output: what was being done when it was stopped.
+pub(super) fn last_lines(output: &Output) -> Output {
+    let end = |text: &str| {
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+    };
+    Output { status: output.status, stdout: end(&output.stdout), stderr: end(&output.stderr) }
 }
 
 /// What is wrong, in one line: a dependency that cannot be met, or the first `E:` line without its mark.
@@ -257,6 +268,13 @@ Conf nginx (1.22.1-9 Debian:12/stable [amd64])
             first_error(&output).unwrap(),
             "Unable to correct problems, you have held broken packages."
         );
+    }
+
+    #[test]
+    fn the_end_of_a_stopped_installation_is_shown() {
+        let stdout: String = (0..9).map(|n| format!("{n}\n")).collect();
+        let end = last_lines(&Output { status: 143, stdout, stderr: "one".into() });
+        assert_eq!((end.stdout.as_str(), end.stderr.as_str()), ("3\n4\n5\n6\n7\n8", "one"));
     }
 
     #[test]
