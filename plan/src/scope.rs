@@ -43,6 +43,7 @@ pub(crate) struct RoleScope {
     /// Values given by `with`, rendered where they were written.
     pub with: Vec<Given>,
     rendered: Mutex<HashMap<String, Value>>,
+    failed: Mutex<HashMap<String, Vec<Diagnostic>>>,
     rendering: Mutex<Vec<(String, Span)>>,
 }
 
@@ -128,6 +129,12 @@ impl HostScope {
         }
     }
 
+    /// Forgets errors and missing values that a template handled itself (by `default`).
+    pub fn forget(&self) {
+        lock(&self.failures).clear();
+        lock(&self.missing).clear();
+    }
+
     /// Turns an error of rendering into what caused it, where that is known better.
     pub fn explain(&self, diagnostic: Diagnostic) -> Vec<Diagnostic> {
         let mut causes = std::mem::take(&mut *lock(&self.failures));
@@ -148,7 +155,14 @@ impl HostScope {
 
 impl RoleScope {
     pub fn new(host: Arc<HostScope>, role: Option<Arc<Role>>, with: Vec<Given>) -> Arc<Self> {
-        Arc::new(Self { host, role, with, rendered: Mutex::default(), rendering: Mutex::default() })
+        Arc::new(Self {
+            host,
+            role,
+            with,
+            rendered: Mutex::default(),
+            failed: Mutex::default(),
+            rendering: Mutex::default(),
+        })
     }
 
     /// As the context of a template.
@@ -200,6 +214,8 @@ impl RoleScope {
     /// A variable's value; none where nobody sets it.
     pub fn variable(self: &Arc<Self>, name: &str) -> Option<Value> {
         if let Some(value) = lock(&self.rendered).get(name) {
+            // Whoever asks for what failed is told why, not only the first.
+            lock(&self.host.failures).extend(lock(&self.failed).get(name).into_iter().flatten().cloned());
             return Some(value.clone());
         }
         let Some(source) = self.sources(name).into_iter().next() else {
@@ -212,17 +228,18 @@ impl RoleScope {
             Found::Ready(value) => Ok(value),
             Found::Written(argument) => self.render(name, argument),
         };
-        let value = value.and_then(|value| match self.param(name) {
-            Some(param) => match param.check(&value) {
-                Ok(()) => Ok(value),
-                Err(wrong) => Err(param.mismatch(&wrong, source.span)),
-            },
-            None => Ok(value),
+        let checked = value.map_err(Box::new).and_then(|value| {
+            let wrong = self.param(name).and_then(|param| Some((param, param.check(&value).err()?)));
+            match wrong {
+                Some((param, wrong)) => Err(Box::new(param.mismatch(&wrong, source.span))),
+                None => Ok(value),
+            }
         });
-        let value = value.unwrap_or_else(|diagnostic| {
+        let value = checked.unwrap_or_else(|diagnostic| {
             let message = diagnostic.message.clone();
-            let causes = self.host.explain(diagnostic);
-            lock(&self.host.failures).extend(causes);
+            let causes = self.host.explain(*diagnostic);
+            lock(&self.host.failures).extend(causes.iter().cloned());
+            lock(&self.failed).insert(name.to_owned(), causes);
             Value::from(Error::new(ErrorKind::InvalidOperation, message))
         });
         lock(&self.rendered).insert(name.to_owned(), value.clone());

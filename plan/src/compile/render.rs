@@ -91,6 +91,7 @@ struct TaskRenderer<'r, 'a> {
 
 impl TaskRenderer<'_, '_> {
     fn render(&mut self) -> Result<(), Vec<Diagnostic>> {
+        self.scope.forget();
         if self.task.when.iter().any(|when| matches!(when, When::Always(false))) {
             self.drop_task();
             return Ok(());

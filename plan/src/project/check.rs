@@ -11,9 +11,12 @@ use minijinja::Value;
 
 use super::{Assigned, Inner};
 
+/// Hosts on which a parameter has no value, where it is declared, and where the role is used.
+type Missing<'a> = (Vec<&'a str>, Span, Span);
+
 /// Checks all hosts against the parameters of their roles.
 pub(super) fn hosts(project: &Inner, diagnostics: &mut Diagnostics) {
-    let mut missing: BTreeMap<(Arc<str>, String), (Vec<&str>, Span, Span)> = BTreeMap::new();
+    let mut missing: BTreeMap<(Arc<str>, String), Missing<'_>> = BTreeMap::new();
     let mut checked: BTreeSet<(Arc<str>, String, Span)> = BTreeSet::new();
     for (host, assigned) in project.inventory.hosts().zip(&project.assigned) {
         let variables = &project.host_variables[host.0.index()];

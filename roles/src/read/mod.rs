@@ -142,7 +142,8 @@ impl Reader<'_> {
             .at(name.span, "there is no such role");
         diagnostic = match near {
             Some(near) => diagnostic.did_you_mean(Some(&near)),
-            None => diagnostic.hint(format!("a role is a folder {ROLES}/{}/ with a {ROLE_FILE}", name.value)),
+            None => diagnostic
+                .hint(format!("a role is a folder `{ROLES}/{}` with a `{ROLE_FILE}` in it", name.value)),
         };
         self.diagnostics.push(diagnostic);
     }

@@ -63,9 +63,12 @@ struct Named {
     service: bool,
 }
 
+/// What the references of one task mean: the role, the list, the place in it, and the targets of each reference.
+type Resolved = (Arc<str>, TaskList, usize, Vec<Vec<Target>>);
+
 /// Finds what every reference means and tells those that mean nothing; checks that ids are unique.
 pub(super) fn resolve(roles: &mut BTreeMap<Arc<str>, Role>, diagnostics: &mut Diagnostics) {
-    let mut resolved: Vec<(Arc<str>, TaskList, usize, Vec<Vec<Target>>)> = Vec::new();
+    let mut resolved: Vec<Resolved> = Vec::new();
     for role in roles.values() {
         for list in [TaskList::Tasks, TaskList::Verify, TaskList::Cleanup] {
             unique_ids(role.list(list), diagnostics);

@@ -94,7 +94,7 @@ impl RoleReader<'_> {
         let Some(entries) = node.as_map() else {
             let mut diagnostic =
                 Diagnostic::error(format!("a {noun} must be a map, not {}", node.described()))
-                    .at(node.span, format!("`- MODULE: SUBJECT` was expected"));
+                    .at(node.span, "`- MODULE: SUBJECT` was expected");
             if let Some(text) = node.as_text()
                 && written.modules().iter().any(|module| module.schema.name == text)
             {
