@@ -120,6 +120,8 @@ pub enum HostEnd {
 pub struct Trouble {
     /// What did not work, before the host's name: `could not reach`, `lost the connection to`.
     pub what: &'static str,
+    /// The whole first line where the standard one (`what` and the host) does not say it.
+    pub headline: Option<String>,
     /// The causes, outermost first; each a fragment.
     pub causes: Vec<String>,
     /// Further lines.
@@ -132,7 +134,7 @@ impl Trouble {
     /// Trouble with a single cause.
     #[must_use]
     pub fn new(what: &'static str, cause: impl Into<String>) -> Self {
-        Self { what, causes: vec![cause.into()], details: Vec::new(), hints: Vec::new() }
+        Self { what, headline: None, causes: vec![cause.into()], details: Vec::new(), hints: Vec::new() }
     }
 
     /// Adds a hint, if there is one.

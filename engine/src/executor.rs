@@ -141,15 +141,17 @@ impl Work {
             Reach::Ssh(reach) => reach,
         };
         let endpoint = reach.endpoint().await.map_err(|error| {
-            Trouble { what: REACH, causes: chain(&error), details: Vec::new(), hints: target.place_hint() }
+            Trouble { what: REACH, headline: None, causes: chain(&error), details: Vec::new(), hints: target.place_hint() }
         })?;
         self.shared.connector.connect(&endpoint).await.map_err(|error| {
             let mut hints: Vec<String> = error.hint().into_iter().collect();
             if error.is_temporary() {
                 hints.extend(target.place_hint());
             }
-            // The first of the chain is the headline, which the report writes itself.
-            Trouble { what: REACH, causes: chain(&error).into_iter().skip(1).collect(), details: error.details(), hints }
+            // The standard headline is written by the report, so that hosts with one cause are told together.
+            let standard = format!("{REACH} `{}`", self.host);
+            let headline = Some(error.to_string()).filter(|text| *text != standard);
+            Trouble { what: REACH, headline, causes: chain(&error).into_iter().skip(1).collect(), details: error.details(), hints }
         })
     }
 

@@ -109,7 +109,10 @@ fn troubled(trouble: &HostTrouble, out: &mut String) {
                 line(out, text);
             }
         }
-        _ => line(out, &format!("{error}: {} `{hosts}`", trouble.trouble.what)),
+        _ => match &trouble.trouble.headline {
+            Some(headline) => line(out, &format!("{error}: {}", printable(headline))),
+            None => line(out, &format!("{error}: {} `{hosts}`", trouble.trouble.what)),
+        },
     }
     if trouble.kind != TroubleKind::Invalid {
         for cause in &trouble.trouble.causes {
