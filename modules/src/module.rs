@@ -62,7 +62,11 @@ pub trait Resource: Send + Sync {
 
     /// Changes several resources of one batch key as one transaction: `self` and then the others. The
     /// answer has one entry for each, in that order, so that one that is impossible fails alone.
-    fn change_together(&self, others: &[&dyn Resource], context: &Context<'_>) -> Vec<Result<Effect, Problem>> {
+    fn change_together(
+        &self,
+        others: &[&dyn Resource],
+        context: &Context<'_>,
+    ) -> Vec<Result<Effect, Problem>> {
         let first = self.change(context);
         std::iter::once(first).chain(others.iter().map(|other| other.change(context))).collect()
     }
