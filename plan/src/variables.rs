@@ -68,7 +68,9 @@ impl Project {
                 shown.extend(show(&bare, name, false));
             }
         }
-        let redactor = Redactor::new(&scope.secrets.used());
+        let mut secrets = scope.secrets.used();
+        secrets.append(&mut crate::scope::lock(&scope.derived_secrets));
+        let redactor = Redactor::new(&secrets);
         for variable in &mut shown {
             if let ShownValue::Value(value) = &mut variable.value {
                 redact(value, &redactor);

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 
 use age::secrecy::ExposeSecret as _;
-use cm_plan::{Request, encrypt, set_secret};
+use cm_plan::{FactsBook, Request, ShownValue, encrypt, set_secret};
 use cm_wire::Secret;
 use support::{Repository, load, outline, plan};
 
@@ -69,6 +69,21 @@ fn what_is_used_is_told_and_what_changed_is_hidden_whole() {
         plan.tasks.iter().filter(|task| task.sensitive).map(|task| task.id.as_str()).collect();
     assert_eq!(sensitive, ["file:/etc/changed", "file:/etc/indirect", "file:/etc/template"]);
     assert!(outline(&plan).contains("<password=hunter2!\\n>"));
+
+    let host = project.inventory().host_id("web1").unwrap();
+    let variables = project.variables(host, None, &FactsBook::default(), None).unwrap();
+    let shown: Vec<(&str, &ShownValue)> =
+        variables.iter().map(|variable| (variable.name.as_str(), &variable.value)).collect();
+    let text = |text: &str| ShownValue::Value(cm_wire::Value::from(text));
+    assert_eq!(
+        shown,
+        [
+            ("token", &ShownValue::Secret),
+            ("hashed", &text("[secret]")),
+            ("password", &text("[secret]")),
+            ("url", &text("pg://u:[secret]@h")),
+        ]
+    );
 }
 
 #[test]
