@@ -3,7 +3,6 @@
 //!
 //! `CM_AGENT_PROGRAM=FILE` uses a program that is already built instead; `CM_AGENT_PROGRAM=none` packs none
 //! (for `cargo check` and editors: such a `cm` finds agents only in `agents/<arch>/cm-agent`).
-#![expect(clippy::print_stdout, reason = "cargo reads a build script's output")]
 
 use std::{
     env, fs,
@@ -16,7 +15,15 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("..");
     println!("cargo::rerun-if-env-changed=CM_AGENT_PROGRAM");
-    for part in ["agent/src", "agent/Cargo.toml", "modules/src", "modules/Cargo.toml", "wire/src", "wire/Cargo.toml", "Cargo.lock"] {
+    for part in [
+        "agent/src",
+        "agent/Cargo.toml",
+        "modules/src",
+        "modules/Cargo.toml",
+        "wire/src",
+        "wire/Cargo.toml",
+        "Cargo.lock",
+    ] {
         println!("cargo::rerun-if-changed={}", root.join(part).display());
     }
     let program = match env::var("CM_AGENT_PROGRAM").as_deref() {
@@ -54,7 +61,11 @@ fn build(root: &Path, out: &Path) -> Vec<u8> {
         .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("CARGO_FEATURE_") || text.starts_with("CARGO_CFG_") || text == "RUSTFLAGS" || text == "CARGO_BUILD_TARGET" {
+        if text.starts_with("CARGO_FEATURE_")
+            || text.starts_with("CARGO_CFG_")
+            || text == "RUSTFLAGS"
+            || text == "CARGO_BUILD_TARGET"
+        {
             command.env_remove(&name);
         }
     }

@@ -126,7 +126,13 @@ impl ContentStore {
         }
     }
 
-    fn take_piece(&self, shelf: &mut Shelf, digest: Digest, bytes: &[u8], last: bool) -> Result<Option<Content>, String> {
+    fn take_piece(
+        &self,
+        shelf: &mut Shelf,
+        digest: Digest,
+        bytes: &[u8],
+        last: bool,
+    ) -> Result<Option<Content>, String> {
         let promised = shelf.sizes.get(&digest).copied().unwrap_or(0);
         let mut arriving = match shelf.arriving.remove(&digest) {
             Some(arriving) => arriving,
@@ -192,7 +198,8 @@ impl ContentStore {
         for entry in entries.flatten() {
             let name = entry.file_name();
             let owner = name.to_str().and_then(|name| name.rsplit('.').next()).unwrap_or_default().to_owned();
-            let alive = owner != std::process::id().to_string() && std::path::Path::new("/proc").join(&owner).exists();
+            let alive = owner != std::process::id().to_string()
+                && std::path::Path::new("/proc").join(&owner).exists();
             if !alive {
                 let _ = std::fs::remove_file(entry.path());
             }
@@ -206,7 +213,9 @@ impl Contents for ContentStore {
         loop {
             match shelf.here.get(digest) {
                 Some(Ok(content)) => return Ok(content.clone()),
-                Some(Err(reason)) => return Err(Problem::new(format!("its content could not be had: {reason}"))),
+                Some(Err(reason)) => {
+                    return Err(Problem::new(format!("its content could not be had: {reason}")));
+                }
                 None => {}
             }
             if shelf.closed {

@@ -1,6 +1,6 @@
 //! What a resource was before `cm` first touched it: what rollback and cleanup go back to.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cm_modules::{Node, Thing, node::FileKind};
 use cm_wire::Digest;
@@ -100,17 +100,23 @@ pub enum Former {
 pub fn capture(node: &dyn Node, state: &StateDir, thing: &Thing) -> Result<Former, String> {
     match thing {
         Thing::Path(path) => path_now(node, state, path),
-        Thing::Package(name) => Ok(node.package(name).map_err(|problem| problem.message)?.map_or(Former::Absent, |package| {
-            Former::Package { version: package.version, manual: package.manual, held: package.held }
-        })),
-        Thing::User(name) => Ok(node.user(name).map_err(|error| error.to_string())?.map_or(Former::Absent, |user| Former::User {
-            uid: user.uid,
-            gid: user.gid,
-            comment: user.comment,
-            home: user.home,
-            shell: user.shell,
-            groups: user.groups,
-        })),
+        Thing::Package(name) => {
+            Ok(node.package(name).map_err(|problem| problem.message)?.map_or(Former::Absent, |package| {
+                Former::Package { version: package.version, manual: package.manual, held: package.held }
+            }))
+        }
+        Thing::User(name) => {
+            Ok(node.user(name).map_err(|error| error.to_string())?.map_or(Former::Absent, |user| {
+                Former::User {
+                    uid: user.uid,
+                    gid: user.gid,
+                    comment: user.comment,
+                    home: user.home,
+                    shell: user.shell,
+                    groups: user.groups,
+                }
+            }))
+        }
         Thing::Group(name) => Ok(node
             .group(name)
             .map_err(|error| error.to_string())?
@@ -127,7 +133,7 @@ pub fn capture(node: &dyn Node, state: &StateDir, thing: &Thing) -> Result<Forme
     }
 }
 
-fn path_now(node: &dyn Node, state: &StateDir, path: &PathBuf) -> Result<Former, String> {
+fn path_now(node: &dyn Node, state: &StateDir, path: &Path) -> Result<Former, String> {
     let tell = |error: std::io::Error| format!("cannot keep the former state of {}: {error}", path.display());
     let Some(stat) = node.stat(path).map_err(tell)? else { return Ok(Former::Absent) };
     Ok(match stat.kind {
@@ -146,7 +152,14 @@ fn path_now(node: &dyn Node, state: &StateDir, path: &PathBuf) -> Result<Former,
             } else {
                 (node.digest(path).map_err(tell)?, false)
             };
-            Former::File { mode: stat.mode, uid: stat.uid, gid: stat.gid, modified: stat.modified, content, kept }
+            Former::File {
+                mode: stat.mode,
+                uid: stat.uid,
+                gid: stat.gid,
+                modified: stat.modified,
+                content,
+                kept,
+            }
         }
     })
 }
@@ -159,7 +172,8 @@ fn keep(state: &StateDir, digest: &Digest, bytes: &[u8]) -> std::io::Result<()> 
         return Ok(());
     }
     let temporary = state.kept().join(format!(".{digest}.{:?}", std::thread::current().id()));
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&temporary, &place)?;

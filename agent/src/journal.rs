@@ -151,13 +151,8 @@ impl Journal {
     /// A journal that is kept nowhere: for users without one, and plans.
     #[must_use]
     pub fn empty() -> Self {
-        let inner = Inner {
-            path: PathBuf::new(),
-            file: None,
-            end: 0,
-            known: HashSet::new(),
-            owed: BTreeMap::new(),
-        };
+        let inner =
+            Inner { path: PathBuf::new(), file: None, end: 0, known: HashSet::new(), owed: BTreeMap::new() };
         Self { inner: Mutex::new(inner) }
     }
 
@@ -291,7 +286,12 @@ mod tests {
     use super::*;
 
     fn owed(service: &str, because: &str) -> Record {
-        Record::Owed { service: service.into(), notice: Owes::Restart, because: because.into(), run: "r".into() }
+        Record::Owed {
+            service: service.into(),
+            notice: Owes::Restart,
+            because: because.into(),
+            run: "r".into(),
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! `cm-agent`: started by `cm` over SSH, never by hand.
-#![expect(clippy::exit, clippy::print_stderr, reason = "the program's own entry point")]
+#![expect(clippy::print_stderr, reason = "the program's own entry point")]
 
 use std::path::Path;
 

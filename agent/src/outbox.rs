@@ -23,7 +23,10 @@ pub struct Outbox {
 
 impl Outbox {
     /// Starts the writing thread. `gone` is set when the other side no longer reads.
-    pub fn start(output: impl Write + Send + 'static, gone: Arc<AtomicBool>) -> (Self, std::thread::JoinHandle<()>) {
+    pub fn start(
+        output: impl Write + Send + 'static,
+        gone: Arc<AtomicBool>,
+    ) -> (Self, std::thread::JoinHandle<()>) {
         let (sender, receiver) = channel();
         let writer = std::thread::spawn(move || write_all(output, &receiver, &gone));
         (Self { sender }, writer)

@@ -43,7 +43,8 @@ impl Link {
     }
 
     fn stopping(&self) -> bool {
-        let silent = self.start.elapsed().saturating_sub(Duration::from_millis(self.heard.load(Ordering::Relaxed)));
+        let silent =
+            self.start.elapsed().saturating_sub(Duration::from_millis(self.heard.load(Ordering::Relaxed)));
         self.gone.load(Ordering::SeqCst) || self.cancelled.load(Ordering::SeqCst) || silent > SILENCE
     }
 }
@@ -138,7 +139,8 @@ fn converse(
 ) {
     let mut begin: Option<Begin> = None;
     let mut tasks: Vec<Task> = Vec::new();
-    let refuse = |reason: &str| outbox.send(FromAgent::Refused(Refusal::Protocol { reason: reason.to_owned() }));
+    let refuse =
+        |reason: &str| outbox.send(FromAgent::Refused(Refusal::Protocol { reason: reason.to_owned() }));
     for message in messages {
         match message {
             Ok(ToAgent::Begin(next)) if begin.is_none() => begin = Some(next),
@@ -196,10 +198,9 @@ fn run(
     } else {
         &real
     };
-    let around =
-        Surroundings { node, journal: &journal, state, contents, send: &send, stopping: &stopping };
-    let outcome = runner::run(begin, tasks, around)
-        .map_err(|error| Refusal::Protocol { reason: error.to_string() });
+    let around = Surroundings { node, journal: &journal, state, contents, send: &send, stopping: &stopping };
+    let outcome =
+        runner::run(begin, tasks, around).map_err(|error| Refusal::Protocol { reason: error.to_string() });
     drop(lock);
     outcome
 }

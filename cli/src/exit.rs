@@ -25,8 +25,11 @@ impl Exit {
     /// The code of a run.
     pub fn of(summary: &Summary, mode: Mode, interrupted: bool) -> Self {
         let hosts = summary.hosts;
-        let invalid =
-            summary.troubles.iter().filter(|trouble| trouble.kind == crate::report::TroubleKind::Invalid).count();
+        let invalid = summary
+            .troubles
+            .iter()
+            .filter(|trouble| trouble.kind == crate::report::TroubleKind::Invalid)
+            .count();
         if interrupted {
             Self::Interrupted
         } else if hosts.unreachable > 0 {

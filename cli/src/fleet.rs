@@ -12,7 +12,9 @@ use cm_engine::{AgentPrograms, Become, HostTarget, OtherFacts, Planner, Reach, R
 use cm_inventory::{Connection, HostId, HostKeys, Request, SshConfig};
 use cm_plan::{LoadOptions, Project};
 use cm_state::{RedbStore, StateError, Store};
-use cm_transport::{ConfigSource, Connector, ConnectorOptions, HostKeyPolicy, Passphrase, Resolver, ResolverOptions, Wanted};
+use cm_transport::{
+    ConfigSource, Connector, ConnectorOptions, HostKeyPolicy, Passphrase, Resolver, ResolverOptions, Wanted,
+};
 use cm_wire::{Facts, Mode, Secret};
 
 use crate::{
@@ -54,10 +56,12 @@ pub fn root(options: &Options) -> Result<PathBuf, Failure> {
         return if folder.is_dir() {
             Ok(folder.clone())
         } else {
-            Err(Failure::new(format!("there is no folder {}", folder.display())).hint("`-C DIR` names the repository"))
+            Err(Failure::new(format!("there is no folder {}", folder.display()))
+                .hint("`-C DIR` names the repository"))
         };
     }
-    let here = std::env::current_dir().map_err(|error| Failure::because("the working directory is gone", &error))?;
+    let here =
+        std::env::current_dir().map_err(|error| Failure::because("the working directory is gone", &error))?;
     here.ancestors()
         .find(|folder| MARKS.iter().any(|mark| folder.join(mark).exists()))
         .map(Path::to_owned)
@@ -99,7 +103,8 @@ fn state_path(root: &Path, settings: &cm_plan::Settings) -> PathBuf {
 /// Asks a question that is answered by yes or no; no terminal is a no.
 pub fn ask(question: &str) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(format!("{question} There is no terminal to answer at")).hint("`--yes` answers with yes"));
+        return Err(Failure::new(format!("{question} There is no terminal to answer at"))
+            .hint("`--yes` answers with yes"));
     }
     anstream::eprint!("{question} [y/N] ");
     let _ = std::io::stderr().flush();
@@ -118,14 +123,15 @@ impl Fleet {
     /// The same, with roles and settings from the command line.
     pub fn load_with(options: &Options, load: LoadOptions) -> Result<Self, Failure> {
         let root = root(options)?;
-        let project =
-            Project::load(&root, &load).map_err(|error| Failure::Diagnostics(error.diagnostics, error.sources))?;
+        let project = Project::load(&root, &load)
+            .map_err(|error| Failure::Diagnostics(error.diagnostics, error.sources))?;
         if !project.warnings().is_empty() && !options.quiet && !options.json {
             anstream::eprint!("{}", project.warnings().render(project.sources(), crate::failure::style()));
         }
         let passphrase: Option<cm_transport::AskPassphrase> =
             std::io::stdin().is_terminal().then(|| Arc::new(ask_passphrase) as cm_transport::AskPassphrase);
-        let connector = Arc::new(Connector::new(ConnectorOptions { passphrase, ..ConnectorOptions::default() }));
+        let connector =
+            Arc::new(Connector::new(ConnectorOptions { passphrase, ..ConnectorOptions::default() }));
         let mut fleet = Self { project, connector, resolvers: HashMap::new() };
         fleet.make_resolvers();
         Ok(fleet)
@@ -157,7 +163,8 @@ impl Fleet {
 
     /// The hosts of a target.
     pub fn select(&self, target: &str, arguments: &RunArguments) -> Result<Selection, Failure> {
-        let asks_failed = [Some(target), arguments.limit.as_deref()].iter().flatten().any(|text| text.contains("@failed"));
+        let asks_failed =
+            [Some(target), arguments.limit.as_deref()].iter().flatten().any(|text| text.contains("@failed"));
         let failed = if asks_failed {
             let store = RedbStore::open(self.state_file()).map_err(state_failure)?;
             store.failed_hosts().map_err(state_failure)?
@@ -261,12 +268,18 @@ impl Fleet {
     fn programs(&self) -> Result<AgentPrograms, Failure> {
         let mut folders = Vec::new();
         let settings = self.project.settings();
-        folders.push(self.project.root().join(settings.agents.as_ref().map_or(Path::new("agents"), |path| &path.value)));
+        folders.push(
+            self.project
+                .root()
+                .join(settings.agents.as_ref().map_or(Path::new("agents"), |path| &path.value)),
+        );
         if let Ok(program) = std::env::current_exe() {
             folders.extend(program.parent().map(|folder| folder.join("agents")));
-            folders.extend(program.parent().and_then(Path::parent).map(|folder| folder.join("lib/cm/agents")));
+            folders
+                .extend(program.parent().and_then(Path::parent).map(|folder| folder.join("lib/cm/agents")));
         }
-        AgentPrograms::load(&folders).map_err(|error| Failure::because("an agent program cannot be read", &error))
+        AgentPrograms::load(&folders)
+            .map_err(|error| Failure::because("an agent program cannot be read", &error))
     }
 
     fn target(&self, id: HostId, asked: Option<&Secret>) -> Result<HostTarget, Failure> {
@@ -301,7 +314,8 @@ impl Fleet {
     /// The password that `become_password: "{{ secrets.NAME }}"` names.
     fn password(&self, template: &cm_syntax::Spanned<String>) -> Result<Secret, Failure> {
         let sources = self.project.sources();
-        let told = |diagnostic: cm_syntax::Diagnostic| Failure::Diagnostics(diagnostic.into(), sources.clone());
+        let told =
+            |diagnostic: cm_syntax::Diagnostic| Failure::Diagnostics(diagnostic.into(), sources.clone());
         let inner = template.value.trim().strip_prefix("{{").and_then(|text| text.strip_suffix("}}"));
         let Some(name) = inner.and_then(|text| text.trim().strip_prefix("secrets.")) else {
             let diagnostic = cm_syntax::Diagnostic::error("`become_password` must name a secret")
@@ -322,7 +336,9 @@ impl Fleet {
 
     fn reach(&self, id: HostId) -> SshReach {
         let ssh = self.project.inventory().settings(id).ssh;
-        let paths = |list: &[cm_syntax::Spanned<String>]| list.iter().map(|file| self.path(&file.value)).collect::<Vec<_>>();
+        let paths = |list: &[cm_syntax::Spanned<String>]| {
+            list.iter().map(|file| self.path(&file.value)).collect::<Vec<_>>()
+        };
         let key = config_key(&ssh.config);
         // Made for every host when the repository was read; the plain one is always there.
         let resolver = self.resolvers.get(&key).or_else(|| self.resolvers.get(&None));
@@ -332,7 +348,8 @@ impl Fleet {
             certificates: paths(&ssh.certificates),
             more_known_hosts: paths(ssh.known_hosts.get(1..).unwrap_or_default()),
             without_agent: ssh.agent.is_some_and(|agent| !agent.value),
-            resolver: resolver.map_or_else(|| Arc::new(Resolver::new(ResolverOptions::default())), Arc::clone),
+            resolver: resolver
+                .map_or_else(|| Arc::new(Resolver::new(ResolverOptions::default())), Arc::clone),
         }
     }
 
@@ -348,9 +365,10 @@ impl Fleet {
             }
         });
         let key = ssh.keys.first().or(own.key.as_ref()).map(|key| self.path(&key.value));
-        let accept_new = own.accept_new.as_ref().map(|accept| {
-            if accept.value { HostKeyPolicy::AcceptNew } else { HostKeyPolicy::Strict }
-        });
+        let accept_new = own
+            .accept_new
+            .as_ref()
+            .map(|accept| if accept.value { HostKeyPolicy::AcceptNew } else { HostKeyPolicy::Strict });
         let mut wanted = Wanted::new(host.name());
         // A host without an address is called by its name, for which ssh_config may have another one.
         wanted.address = (host.address() != host.name()).then(|| host.address().to_owned());

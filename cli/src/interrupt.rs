@@ -22,7 +22,8 @@ impl Interrupt {
         let interrupt = Self::default();
         let watched = interrupt.clone();
         tokio::spawn(async move {
-            let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            let (Ok(mut int), Ok(mut term)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
             else {
                 return;
             };

@@ -9,8 +9,10 @@ use crate::commands;
 /// Configuration management: roles of YAML, compiled to a graph, applied over SSH, verified and remembered.
 #[derive(Parser, Debug)]
 #[command(name = "cm", version, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "Exit status: 0 all as wanted, 1 the input is wrong (no host was touched), 2 changes pending or drift, \
-    3 a task failed, 4 a host could not be reached, 130 interrupted.")]
+#[command(
+    after_help = "Exit status: 0 all as wanted, 1 the input is wrong (no host was touched), 2 changes pending or drift, \
+    3 a task failed, 4 a host could not be reached, 130 interrupted."
+)]
 pub struct Options {
     /// The configuration repository; otherwise it is looked for upward from here.
     #[arg(short = 'C', long = "repository", value_name = "DIR", global = true)]
@@ -117,7 +119,10 @@ impl WhatOnTarget {
     /// Splits the words at the last `on`.
     pub fn split(words: &[String]) -> Self {
         match words.iter().rposition(|word| word == "on") {
-            Some(at) => Self { what: words[..at].to_vec(), target: Some(words[at + 1..].join(",")).filter(|text| !text.is_empty()) },
+            Some(at) => Self {
+                what: words[..at].to_vec(),
+                target: Some(words[at + 1..].join(",")).filter(|text| !text.is_empty()),
+            },
             None => Self { what: words.to_vec(), target: None },
         }
     }

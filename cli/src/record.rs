@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc};
 use cm_engine::{HostEnd, HostReport, RunEvent};
 use cm_state::{
     AuditEntry, ControllerId, HostRecord, HostResult, HostState, LastChange, NewRun, NodeUpdate, RedbStore,
-    ResourceUpdate, Retention, RunFinish, RunId, RunMode, RunState, StateError, Store, TaskChange, TaskOutcome, TaskOutput,
-    TaskResult, Timestamp,
+    ResourceUpdate, Retention, RunFinish, RunId, RunMode, RunState, StateError, Store, TaskChange,
+    TaskOutcome, TaskOutput, TaskResult, Timestamp,
 };
 use cm_wire::Outcome;
 
@@ -143,7 +143,8 @@ impl Recorder {
             HostEnd::Invalid(why) | HostEnd::Refused(why) => (HostState::Failed, Some(why.causes.join(": "))),
             HostEnd::Cancelled => (HostState::Interrupted, None),
         };
-        let tasks: Vec<TaskResult> = report.results.iter().filter_map(|result| task_result(report, result)).collect();
+        let tasks: Vec<TaskResult> =
+            report.results.iter().filter_map(|result| task_result(report, result)).collect();
         let resources = if self.mode == RunMode::Run { Vec::new() } else { self.resources(&tasks, now) };
         let node = report.facts.as_ref().map(|facts| NodeUpdate {
             address: self.addresses.get(&*report.host).cloned(),
@@ -194,8 +195,12 @@ fn task_result(report: &HostReport, result: &cm_wire::TaskResult) -> Option<Task
     let (outcome, error, hint, because) = match &result.outcome {
         Outcome::Ok => (TaskOutcome::Ok, None, None, Vec::new()),
         Outcome::Changed => (TaskOutcome::Changed, None, None, Vec::new()),
-        Outcome::Failed { error, hint } => (TaskOutcome::Failed, Some(error.clone()), hint.clone(), Vec::new()),
-        Outcome::Skipped { because } => (TaskOutcome::Skipped, None, None, name(because).into_iter().collect()),
+        Outcome::Failed { error, hint } => {
+            (TaskOutcome::Failed, Some(error.clone()), hint.clone(), Vec::new())
+        }
+        Outcome::Skipped { because } => {
+            (TaskOutcome::Skipped, None, None, name(because).into_iter().collect())
+        }
         Outcome::Unknown { because } => {
             (TaskOutcome::Unknown, None, None, because.iter().filter_map(name).collect())
         }

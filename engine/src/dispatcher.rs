@@ -12,7 +12,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    AgentPrograms, HostEnd, HostReport, HostTarget, OtherFacts, Planner, RunEvent, executor, facts_pool::FactsPool,
+    AgentPrograms, HostEnd, HostReport, HostTarget, OtherFacts, Planner, RunEvent, executor,
+    facts_pool::FactsPool,
 };
 
 /// How a run is to be done.

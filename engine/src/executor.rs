@@ -73,8 +73,11 @@ pub(crate) async fn ask_facts(target: HostTarget, shared: Arc<Shared>, _permit: 
     };
     let ask = async {
         let mut connection = work.connect(&target).await.ok()?;
-        let how =
-            Start { programs: &shared.programs, rights: target.rights, password: target.become_password.as_ref() };
+        let how = Start {
+            programs: &shared.programs,
+            rights: target.rights,
+            password: target.become_password.as_ref(),
+        };
         let started = session::start(&mut connection, &how).await.ok()?;
         started.to.close().await;
         Some(Arc::from(started.facts))
@@ -140,8 +143,12 @@ impl Work {
             Reach::Local => return Ok(cm_transport::local::connect()),
             Reach::Ssh(reach) => reach,
         };
-        let endpoint = reach.endpoint().await.map_err(|error| {
-            Trouble { what: REACH, headline: None, causes: chain(&error), details: Vec::new(), hints: target.place_hint() }
+        let endpoint = reach.endpoint().await.map_err(|error| Trouble {
+            what: REACH,
+            headline: None,
+            causes: chain(&error),
+            details: Vec::new(),
+            hints: target.place_hint(),
         })?;
         self.shared.connector.connect(&endpoint).await.map_err(|error| {
             let mut hints: Vec<String> = error.hint().into_iter().collect();
@@ -151,7 +158,13 @@ impl Work {
             // The standard headline is written by the report, so that hosts with one cause are told together.
             let standard = format!("{REACH} `{}`", self.host);
             let headline = Some(error.to_string()).filter(|text| *text != standard);
-            Trouble { what: REACH, headline, causes: chain(&error).into_iter().skip(1).collect(), details: error.details(), hints }
+            Trouble {
+                what: REACH,
+                headline,
+                causes: chain(&error).into_iter().skip(1).collect(),
+                details: error.details(),
+                hints,
+            }
         })
     }
 
@@ -174,12 +187,19 @@ impl Work {
         let others = self.shared.facts.known().await;
         let catalog = match planner.catalog(&self.host, facts, &others) {
             Ok(catalog) => catalog,
-            Err(failure) => return (HostEnd::Invalid(Trouble::new("could not compile the roles of", failure.text)), Some(to)),
+            Err(failure) => {
+                return (
+                    HostEnd::Invalid(Trouble::new("could not compile the roles of", failure.text)),
+                    Some(to),
+                );
+            }
         };
         drop(others);
         let HostCatalog { tasks, labels, contents, redact } = catalog;
         self.labels = labels.into();
-        self.shared.tell(RunEvent::Planned { host: Arc::clone(&self.host), labels: Arc::clone(&self.labels) }).await;
+        self.shared
+            .tell(RunEvent::Planned { host: Arc::clone(&self.host), labels: Arc::clone(&self.labels) })
+            .await;
         let begin = Begin { redact, ..self.shared.begin() };
         if let Err(error) = send_catalog(&mut to, begin, tasks).await {
             return (self.lost(from, &error).await, None);
@@ -308,7 +328,11 @@ async fn speak(
     }
 }
 
-async fn send_content(to: &mut ToNode, digest: Digest, source: Option<&ContentSource>) -> std::io::Result<()> {
+async fn send_content(
+    to: &mut ToNode,
+    digest: Digest,
+    source: Option<&ContentSource>,
+) -> std::io::Result<()> {
     match source {
         Some(ContentSource::Bytes(bytes)) => {
             let mut pieces = bytes.chunks(PIECE).peekable();
@@ -330,7 +354,8 @@ async fn send_content(to: &mut ToNode, digest: Digest, source: Option<&ContentSo
 }
 
 async fn send_file(to: &mut ToNode, digest: Digest, path: &Path) -> std::io::Result<()> {
-    let refuse = |error: std::io::Error| ToAgent::NoContent { digest, reason: format!("{}: {error}", path.display()) };
+    let refuse =
+        |error: std::io::Error| ToAgent::NoContent { digest, reason: format!("{}: {error}", path.display()) };
     let mut file = match tokio::fs::File::open(path).await {
         Ok(file) => file,
         Err(error) => return to.send(&refuse(error)).await,
@@ -350,7 +375,10 @@ async fn send_file(to: &mut ToNode, digest: Digest, path: &Path) -> std::io::Res
 
 fn told(error: &AgentError) -> Trouble {
     let what = match error {
-        AgentError::Died { .. } | AgentError::Session(_) | AgentError::Silent { .. } | AgentError::Protocol(_) => LOST,
+        AgentError::Died { .. }
+        | AgentError::Session(_)
+        | AgentError::Silent { .. }
+        | AgentError::Protocol(_) => LOST,
         _ => "could not start the agent on",
     };
     Trouble::new(what, error.to_string()).hint(error.hint())
@@ -360,11 +388,12 @@ fn refused(refusal: Refusal) -> Trouble {
     match refusal {
         Refusal::Locked { holder } => Trouble::new(REFUSED, format!("{holder} holds the node"))
             .hint(Some("wait for it to end; `--lock-wait SECONDS` waits longer".into())),
-        Refusal::State { reason } => {
-            Trouble::new(REFUSED, reason).hint(Some("/var/lib/cm must be writable: `df -h /var/lib/cm` and `mount` on the node".into()))
+        Refusal::State { reason } => Trouble::new(REFUSED, reason)
+            .hint(Some("/var/lib/cm must be writable: `df -h /var/lib/cm` and `mount` on the node".into())),
+        Refusal::Protocol { reason } => {
+            Trouble::new(REFUSED, format!("the agent refused the catalog: {reason}"))
+                .hint(Some("this is a bug of cm; nothing was changed".into()))
         }
-        Refusal::Protocol { reason } => Trouble::new(REFUSED, format!("the agent refused the catalog: {reason}"))
-            .hint(Some("this is a bug of cm; nothing was changed".into())),
     }
 }
 

@@ -175,7 +175,8 @@ pub async fn start(connection: &mut Connection, start: &Start<'_>) -> Result<Sta
             Opening::Need { arch, packed } => {
                 sent = send_program(&mut to, start.programs, &arch, packed).await?;
                 if sent == 0 {
-                    let searched = start.programs.searched().iter().map(|path| path.display().to_string()).collect();
+                    let searched =
+                        start.programs.searched().iter().map(|path| path.display().to_string()).collect();
                     return Err(AgentError::NoAgentFor { arch, searched });
                 }
             }
@@ -188,7 +189,11 @@ pub async fn start(connection: &mut Connection, start: &Start<'_>) -> Result<Sta
 }
 
 /// Waits for sudo's prompt and answers it once; a sudo that needs no password never asks.
-async fn give_password(to: &mut ToNode, from: &mut FromNode, password: Option<&Secret>) -> Result<(), AgentError> {
+async fn give_password(
+    to: &mut ToNode,
+    from: &mut FromNode,
+    password: Option<&Secret>,
+) -> Result<(), AgentError> {
     let mut asked = 0;
     loop {
         let said = String::from_utf8_lossy(&from.stderr.so_far()).into_owned();
@@ -207,7 +212,12 @@ async fn give_password(to: &mut ToNode, from: &mut FromNode, password: Option<&S
     }
 }
 
-async fn send_program(to: &mut ToNode, programs: &AgentPrograms, arch: &str, packed: bool) -> Result<usize, AgentError> {
+async fn send_program(
+    to: &mut ToNode,
+    programs: &AgentPrograms,
+    arch: &str,
+    packed: bool,
+) -> Result<usize, AgentError> {
     let Some(program) = programs.for_arch(arch) else {
         to.write(b"none 0 raw\n").await?;
         return Ok(0);
@@ -216,7 +226,9 @@ async fn send_program(to: &mut ToNode, programs: &AgentPrograms, arch: &str, pac
     let (bytes, form): (&[u8], _) = if packed {
         (program.packed(), "gz")
     } else {
-        unpacked = program.unpacked().map_err(|error| AgentError::Protocol(format!("the packed agent is damaged: {error}")))?;
+        unpacked = program
+            .unpacked()
+            .map_err(|error| AgentError::Protocol(format!("the packed agent is damaged: {error}")))?;
         (&unpacked, "raw")
     };
     to.write(format!("{} {} {form}\n", program.digest, bytes.len()).as_bytes()).await?;
@@ -338,13 +350,17 @@ impl FromNode {
         };
         let sudo = matches!(rights, Become::Sudo | Become::SudoWithPassword);
         match code {
-            Some(status::NO_FOLDER | status::NO_WRITE) => AgentError::CannotWrite { folder, reason: last_line(&said) },
+            Some(status::NO_FOLDER | status::NO_WRITE) => {
+                AgentError::CannotWrite { folder, reason: last_line(&said) }
+            }
             Some(status::NO_START | 126) => AgentError::CannotStart { folder, reason: last_line(&said) },
             _ if sudo && said.contains("a password is required") => AgentError::SudoPasswordMissing,
             _ if sudo && (said.contains("incorrect password") || said.contains("Sorry, try again")) => {
                 AgentError::SudoPasswordWrong
             }
-            _ if sudo && (said.contains("sudo") || code == Some(127)) => AgentError::SudoRefused(last_line(&said)),
+            _ if sudo && (said.contains("sudo") || code == Some(127)) => {
+                AgentError::SudoRefused(last_line(&said))
+            }
             _ => {
                 let printed = String::from_utf8_lossy(&self.buffer).trim().to_owned();
                 AgentError::Unexpected {

@@ -70,7 +70,8 @@ impl Demo {
     fn expect(&self, wanted: i32, arguments: &[&str]) -> Result<()> {
         let mut command = self.cm(arguments);
         println!("$ {}", shell::show(&command).replace(&*self.program.to_string_lossy(), "cm"));
-        let status = command.status().with_context(|| format!("{} could not be started", self.program.display()))?;
+        let status =
+            command.status().with_context(|| format!("{} could not be started", self.program.display()))?;
         if status.code() != Some(wanted) {
             bail!("that should have ended with {wanted}, but ended with {status}");
         }

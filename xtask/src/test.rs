@@ -59,7 +59,12 @@ pub fn run(only: Option<&str>) -> Result<()> {
     if !broken.is_empty() {
         println!("broken: {}", broken.join(", "));
     }
-    println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.ignored + tally.skipped.len() as u64);
+    println!(
+        "{} passed, {} failed, {} skipped",
+        tally.passed,
+        tally.failed,
+        tally.ignored + tally.skipped.len() as u64
+    );
     if !broken.is_empty() || tally.failed > 0 {
         bail!("not all is well");
     }
@@ -78,7 +83,10 @@ fn format(_: &mut Tally) -> Result<()> {
 }
 
 fn lints(_: &mut Tally) -> Result<()> {
-    shell::run(cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]).env("CM_AGENT_PROGRAM", "none"))
+    shell::run(
+        cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"])
+            .env("CM_AGENT_PROGRAM", "none"),
+    )
 }
 
 /// The one build of the README: it must give a `cm` that carries its agent.
@@ -88,7 +96,8 @@ fn release(_: &mut Tally) -> Result<()> {
 
 /// Everything but the suites that boot hosts.
 fn tests(tally: &mut Tally) -> Result<()> {
-    let arguments = ["test", "--workspace", "--locked", "--no-fail-fast", "--exclude", "cm-tests", "--exclude", "cm-lab"];
+    let arguments =
+        ["test", "--workspace", "--locked", "--no-fail-fast", "--exclude", "cm-tests", "--exclude", "cm-lab"];
     counted(cargo(&arguments).env("CM_AGENT_PROGRAM", "none"), tally)
 }
 

@@ -21,7 +21,8 @@ impl Runner<'_> {
         self.slots.iter().for_each(|slot| slot.resource.prefetch(&mut wants));
         self.around.node.prefetch(&wants);
 
-        let all: Vec<usize> = (0..self.slots.len()).filter(|&index| self.slots[index].class != Class::Check).collect();
+        let all: Vec<usize> =
+            (0..self.slots.len()).filter(|&index| self.slots[index].class != Class::Check).collect();
         self.around.contents.gather();
         let looks = self.look_at(&all);
         let missing = self.around.contents.get_gathered();

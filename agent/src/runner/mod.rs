@@ -111,7 +111,8 @@ pub fn run(begin: &Begin, tasks: Vec<Task>, around: Surroundings<'_>) -> Result<
     }
     let queue = ReadyQueue::new(slots.iter().map(|slot| slot.task.after.clone()).collect())
         .map_err(|_| CatalogError::Graph)?;
-    let progress = Progress { queue, notices: vec![Vec::new(); count], busy_batches: Vec::new(), stopped: false };
+    let progress =
+        Progress { queue, notices: vec![Vec::new(); count], busy_batches: Vec::new(), stopped: false };
     let mut runner =
         Runner { begin, around, slots, progress: Mutex::new(progress), moved: Condvar::new(), start };
     runner.first_look();
@@ -123,7 +124,14 @@ impl Slot {
     fn new(task: Task, journal: &Journal) -> Result<Self, CatalogError> {
         if task.module == cm_wire::BARRIER {
             let resource = Box::new(barrier::Barrier);
-            return Ok(Self { task, resource, class: Class::Free, service: None, first: Ok(Seen::AsWanted), owed: Vec::new() });
+            return Ok(Self {
+                task,
+                resource,
+                class: Class::Free,
+                service: None,
+                first: Ok(Seen::AsWanted),
+                owed: Vec::new(),
+            });
         }
         let resource = registry::compile(&task.module, &task.params)
             .map_err(|error| CatalogError::Task { id: task.id.clone(), reason: error.to_string() })?;
@@ -188,7 +196,8 @@ impl Runner<'_> {
                 None => {
                     // Bounded, so that a stop from outside is seen.
                     let wait = std::time::Duration::from_millis(200);
-                    progress = self.moved.wait_timeout(progress, wait).unwrap_or_else(PoisonError::into_inner).0;
+                    progress =
+                        self.moved.wait_timeout(progress, wait).unwrap_or_else(PoisonError::into_inner).0;
                 }
             }
         }

@@ -11,8 +11,18 @@ use crate::{
     journal::{Record, name_of},
 };
 
+/// A task that differs and is to be changed.
+struct Differing {
+    /// Its place among the tasks of the attempt.
+    place: usize,
+    task: u32,
+    /// What it reports when it was changed.
+    changes: Vec<Change>,
+    notices: Vec<(Notice, String)>,
+}
+
 /// What has become of a task.
-struct Result_ {
+struct TaskEnd {
     outcome: Outcome,
     changes: Vec<Change>,
     output: Option<cm_wire::Output>,
@@ -46,7 +56,7 @@ impl Runner<'_> {
         }
     }
 
-    fn do_task(&self, task: u32) -> Result_ {
+    fn do_task(&self, task: u32) -> TaskEnd {
         let retries = self.slots[task as usize].task.retries;
         let mut attempts = 1;
         loop {
@@ -62,11 +72,14 @@ impl Runner<'_> {
     }
 
     /// A batch is tried together once; what failed and may be retried is tried alone.
-    fn do_batch(&self, tasks: &[u32]) -> Vec<Result_> {
+    fn do_batch(&self, tasks: &[u32]) -> Vec<TaskEnd> {
         let mut results = self.attempt(tasks);
         for (result, task) in results.iter_mut().zip(tasks) {
             let retries = self.slots[*task as usize].task.retries;
-            if matches!(result.outcome, Outcome::Failed { .. }) && retries > 0 && self.begin.mode == Mode::Apply {
+            if matches!(result.outcome, Outcome::Failed { .. })
+                && retries > 0
+                && self.begin.mode == Mode::Apply
+            {
                 self.pause(u64::from(self.slots[*task as usize].task.retry_delay));
                 *result = self.do_task(*task);
             }
@@ -82,13 +95,15 @@ impl Runner<'_> {
     }
 
     /// One attempt at one or several tasks: those that still differ are changed together.
-    fn attempt(&self, tasks: &[u32]) -> Vec<Result_> {
-        let mut results: Vec<Option<Result_>> = Vec::with_capacity(tasks.len());
-        let mut differing: Vec<(usize, u32, Vec<Change>, Vec<(Notice, String)>)> = Vec::new();
+    fn attempt(&self, tasks: &[u32]) -> Vec<TaskEnd> {
+        let mut results: Vec<Option<TaskEnd>> = Vec::with_capacity(tasks.len());
+        let mut differing: Vec<Differing> = Vec::new();
         for (place, &task) in tasks.iter().enumerate() {
             let (disturbed, disturbers, notices) = self.circumstances(task);
             let slot = &self.slots[task as usize];
-            let seen = self.with_context(task as usize, &notices, disturbed, false, &|context| slot.resource.look(context));
+            let seen = self.with_context(task as usize, &notices, disturbed, false, &|context| {
+                slot.resource.look(context)
+            });
             let first = match &slot.first {
                 Ok(Seen::Differs(changes)) => changes.clone(),
                 _ => Vec::new(),
@@ -103,7 +118,7 @@ impl Runner<'_> {
                 }
                 Ok(Seen::Differs(now)) if verifying => Some(done(Outcome::Changed, now)),
                 Ok(Seen::Differs(now)) => {
-                    differing.push((place, task, merge_changes(first, now), notices));
+                    differing.push(Differing { place, task, changes: merge_changes(first, now), notices });
                     None
                 }
                 Ok(Seen::Later | Seen::Unknown) => {
@@ -114,8 +129,8 @@ impl Runner<'_> {
         }
         if !differing.is_empty() {
             let changed = self.change(&differing);
-            for ((place, ..), result) in differing.iter().zip(changed) {
-                results[*place] = Some(result);
+            for (differing, result) in differing.iter().zip(changed) {
+                results[differing.place] = Some(result);
             }
         }
         results.into_iter().map(|result| result.unwrap_or_else(lost)).collect()
@@ -134,29 +149,30 @@ impl Runner<'_> {
         (disturbed, disturbers, notices)
     }
 
-    fn change(&self, differing: &[(usize, u32, Vec<Change>, Vec<(Notice, String)>)]) -> Vec<Result_> {
+    fn change(&self, differing: &[Differing]) -> Vec<TaskEnd> {
         if self.begin.mode == Mode::Apply {
-            for (_, task, ..) in differing {
+            for Differing { task, .. } in differing {
                 (self.around.send)(Event::Started { task: *task });
             }
-            let tasks: Vec<u32> = differing.iter().map(|(_, task, ..)| *task).collect();
+            let tasks: Vec<u32> = differing.iter().map(|differing| differing.task).collect();
             if let Err(reason) = self.remember(&tasks) {
-                let problem = Problem::new(format!("nothing was changed, because {reason}"))
-                    .hint("the journal under /var/lib/cm must be writable, so that a change can be taken back");
+                let problem = Problem::new(format!("nothing was changed, because {reason}")).hint(
+                    "the journal under /var/lib/cm must be writable, so that a change can be taken back",
+                );
                 return differing.iter().map(|_| failed(&problem)).collect();
             }
         }
         let effects: Vec<Result<Effect, Problem>> = match differing {
-            [(_, task, _, notices)] => {
+            [Differing { task, notices, .. }] => {
                 let slot = &self.slots[*task as usize];
                 let disturbed = self.progress().queue.disturbed(*task);
                 let change = |context: &Context<'_>| slot.resource.change(context);
                 vec![self.with_context(*task as usize, notices, disturbed, false, &change)]
             }
-            [(_, first, ..), others @ ..] => {
+            [Differing { task: first, .. }, others @ ..] => {
                 let slot = &self.slots[*first as usize];
                 let others: Vec<&dyn Resource> =
-                    others.iter().map(|(_, task, ..)| self.slots[*task as usize].resource.as_ref()).collect();
+                    others.iter().map(|other| self.slots[other.task as usize].resource.as_ref()).collect();
                 let change = |context: &Context<'_>| slot.resource.change_together(&others, context);
                 self.with_context(*first as usize, &[], true, false, &change)
             }
@@ -165,15 +181,16 @@ impl Runner<'_> {
         let mut effects = effects.into_iter();
         differing
             .iter()
-            .map(|(_, task, changes, _)| {
-                let effect = effects.next().unwrap_or_else(|| Err(Problem::new("its batch lost it; this is a bug")));
+            .map(|Differing { task, changes, .. }| {
+                let effect =
+                    effects.next().unwrap_or_else(|| Err(Problem::new("its batch lost it; this is a bug")));
                 self.conclude(*task, changes.clone(), effect)
             })
             .collect()
     }
 
     /// Looks again after a change.
-    fn conclude(&self, task: u32, changes: Vec<Change>, effect: Result<Effect, Problem>) -> Result_ {
+    fn conclude(&self, task: u32, changes: Vec<Change>, effect: Result<Effect, Problem>) -> TaskEnd {
         let slot = &self.slots[task as usize];
         let effect = match effect {
             Ok(effect) => effect,
@@ -192,7 +209,7 @@ impl Runner<'_> {
         }
         let outcome = if effect.changed == Some(false) { Outcome::Ok } else { Outcome::Changed };
         let changes = if outcome == Outcome::Ok { Vec::new() } else { changes };
-        Result_ { outcome, changes, output: effect.output, attempts: 1 }
+        TaskEnd { outcome, changes, output: effect.output, attempts: 1 }
     }
 
     /// Writes down what is there, who changes it and what that owes, before the change.
@@ -288,18 +305,18 @@ impl Runner<'_> {
         })
     }
 
-    fn report_result(&self, task: u32, result: Result_, started: u64, took: u64) {
-        let Result_ { outcome, changes, output, attempts } = result;
+    fn report_result(&self, task: u32, result: TaskEnd, started: u64, took: u64) {
+        let TaskEnd { outcome, changes, output, attempts } = result;
         self.report_whole(cm_wire::TaskResult { task, outcome, changes, started, took, output, attempts });
     }
 }
 
-fn done(outcome: Outcome, changes: Vec<Change>) -> Result_ {
-    Result_ { outcome, changes, output: None, attempts: 1 }
+fn done(outcome: Outcome, changes: Vec<Change>) -> TaskEnd {
+    TaskEnd { outcome, changes, output: None, attempts: 1 }
 }
 
-fn failed(problem: &Problem) -> Result_ {
-    Result_ {
+fn failed(problem: &Problem) -> TaskEnd {
+    TaskEnd {
         outcome: Outcome::Failed { error: problem.message.clone(), hint: problem.hint.clone() },
         changes: Vec::new(),
         output: problem.output.as_deref().cloned(),
@@ -307,17 +324,19 @@ fn failed(problem: &Problem) -> Result_ {
     }
 }
 
-fn lost() -> Result_ {
+fn lost() -> TaskEnd {
     failed(&Problem::new("the result was lost; this is a bug of cm-agent"))
 }
 
-fn not_converged(left: &[Change], output: Option<cm_wire::Output>) -> Result_ {
+fn not_converged(left: &[Change], output: Option<cm_wire::Output>) -> TaskEnd {
     let show = |value: &Option<String>| value.clone().unwrap_or_else(|| "absent".into());
     let list: Vec<String> = left
         .iter()
-        .map(|change| format!("{} is {} and not {}", change.attribute, show(&change.before), show(&change.after)))
+        .map(|change| {
+            format!("{} is {} and not {}", change.attribute, show(&change.before), show(&change.after))
+        })
         .collect();
     let problem = Problem::new(format!("did not converge: after the change {}", list.join(", ")))
         .hint("something else on the node sets it back, or the parameters contradict each other");
-    Result_ { output, ..failed(&problem) }
+    TaskEnd { output, ..failed(&problem) }
 }

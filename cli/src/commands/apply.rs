@@ -32,16 +32,23 @@ pub struct Arguments {
 
 pub fn run(options: &Options, arguments: &Arguments, mode: Mode) -> Result<Exit, Failure> {
     let words = WhatOnTarget::split(&arguments.words);
-    let roles: Vec<String> =
-        words.what.iter().flat_map(|word| word.split(',')).filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    let roles: Vec<String> = words
+        .what
+        .iter()
+        .flat_map(|word| word.split(','))
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect();
     let command = command_word(mode);
     let target = match (words.target, mode) {
         (Some(target), _) => target,
         // Looking at everything is what one wants of a bare `cm verify`; changing everything is not.
         (None, Mode::Verify) => "all".to_owned(),
         (None, _) => {
-            return Err(Failure::new(format!("`cm {command}` needs a target"))
-                .hint(format!("cm {command} {}on TARGET, where TARGET is a group, a host or `all`", prefix(&roles))));
+            return Err(Failure::new(format!("`cm {command}` needs a target")).hint(format!(
+                "cm {command} {}on TARGET, where TARGET is a group, a host or `all`",
+                prefix(&roles)
+            )));
         }
     };
     let load = LoadOptions { set: arguments.role.set.clone(), roles: roles.clone() };
@@ -74,7 +81,8 @@ pub fn run(options: &Options, arguments: &Arguments, mode: Mode) -> Result<Exit,
     };
     let opening =
         Opening { mode: drive::recorded_mode(mode), target, roles, hosts: fleet.addresses(&selection) };
-    let recorder = Recorder::begin(&fleet.state_file(), &names::holder(), opening).map_err(fleet::state_failure)?;
+    let recorder =
+        Recorder::begin(&fleet.state_file(), &names::holder(), opening).map_err(fleet::state_failure)?;
     let diff = !arguments.role.no_diff;
     let header = RunHeader {
         run: recorder.run().to_string(),
@@ -86,8 +94,13 @@ pub fn run(options: &Options, arguments: &Arguments, mode: Mode) -> Result<Exit,
     };
     let runtime = drive::runtime()?;
     runtime.block_on(async {
-        let mut run =
-            fleet.run(selection, &arguments.run, mode, recorder.run().to_string(), Some(Arc::new(planner)))?;
+        let mut run = fleet.run(
+            selection,
+            &arguments.run,
+            mode,
+            recorder.run().to_string(),
+            Some(Arc::new(planner)),
+        )?;
         run.options.diff = diff;
         run.options.fail_fast = arguments.role.fail_fast;
         run.options.paranoid = arguments.role.paranoid;

@@ -5,7 +5,8 @@ use cm_engine::RunEvent;
 use cm_wire::{Facts, Mode};
 
 use crate::{
-    drive, exit::Exit,
+    drive,
+    exit::Exit,
     failure::Failure,
     fleet::{Fleet, Selection},
     interrupt::Interrupt,
@@ -31,7 +32,12 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     runtime.block_on(gather(options, &fleet, selection, arguments))
 }
 
-async fn gather(options: &Options, fleet: &Fleet, selection: Selection, arguments: &Arguments) -> Result<Exit, Failure> {
+async fn gather(
+    options: &Options,
+    fleet: &Fleet,
+    selection: Selection,
+    arguments: &Arguments,
+) -> Result<Exit, Failure> {
     let header = RunHeader {
         run: "-".into(),
         mode: Mode::Verify,
@@ -60,18 +66,26 @@ fn text(host: &str, facts: &Facts) -> String {
     };
     row("hostname", facts.hostname.clone());
     row("fqdn", facts.fqdn.clone());
-    row("os", format!("{} {} ({}), family {}", facts.os.name, facts.os.version, facts.os.codename, facts.os.family));
+    row(
+        "os",
+        format!("{} {} ({}), family {}", facts.os.name, facts.os.version, facts.os.codename, facts.os.family),
+    );
     row("kernel", format!("{} {}", facts.kernel, facts.arch));
     row("cpus", facts.cpus.to_string());
     row(
         "memory",
-        format!("{:.1} GiB, {:.1} GiB available", gibibytes(facts.memory.total), gibibytes(facts.memory.available)),
+        format!(
+            "{:.1} GiB, {:.1} GiB available",
+            gibibytes(facts.memory.total),
+            gibibytes(facts.memory.available)
+        ),
     );
     row("addresses", facts.addresses.join(", "));
     row("init", facts.init.clone());
     row("package manager", facts.package_manager.clone());
     row("virtualization", facts.virtualization.clone());
-    let mounts: Vec<String> = facts.mounts.iter().map(|mount| format!("{} ({})", mount.path, mount.fstype)).collect();
+    let mounts: Vec<String> =
+        facts.mounts.iter().map(|mount| format!("{} ({})", mount.path, mount.fstype)).collect();
     row("mounts", mounts.join(", "));
     format!("{host}\n{}\n", table.to_string().lines().skip(1).collect::<Vec<_>>().join("\n"))
 }

@@ -5,13 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use cm_plan::{FactsBook, LoadOptions, Request, draw};
 
-use crate::{
-    exit::Exit,
-    failure::Failure,
-    fleet::Fleet,
-    options::Options,
-    report,
-};
+use crate::{exit::Exit, failure::Failure, fleet::Fleet, options::Options, report};
 
 #[derive(Args, Debug)]
 pub struct Arguments {
@@ -67,7 +61,9 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     let resources: Vec<_> = plan
         .tasks
         .iter()
-        .map(|task| cm_modules::registry::compile(&task.module, &task.params).map(|resource| resource.touches().class))
+        .map(|task| {
+            cm_modules::registry::compile(&task.module, &task.params).map(|resource| resource.touches().class)
+        })
         .collect();
     let tasks: Vec<draw::DrawTask<'_>> = plan
         .tasks

@@ -26,11 +26,18 @@ pub struct Arguments {
 }
 
 pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
-    let folder = options.repository.as_ref().map_or_else(|| arguments.folder.clone(), |root| root.join(&arguments.folder));
-    let present: Vec<&str> = FILES.iter().map(|(path, _)| *path).filter(|path| folder.join(path).exists()).collect();
+    let folder = options
+        .repository
+        .as_ref()
+        .map_or_else(|| arguments.folder.clone(), |root| root.join(&arguments.folder));
+    let present: Vec<&str> =
+        FILES.iter().map(|(path, _)| *path).filter(|path| folder.join(path).exists()).collect();
     if let Some(first) = present.iter().find(|path| **path != ".gitignore") {
-        return Err(Failure::new(format!("{} is there already; nothing was written", folder.join(first).display()))
-            .hint("name an empty folder: cm init FOLDER"));
+        return Err(Failure::new(format!(
+            "{} is there already; nothing was written",
+            folder.join(first).display()
+        ))
+        .hint("name an empty folder: cm init FOLDER"));
     }
     for (path, text) in FILES.iter().filter(|(path, _)| !present.contains(path)) {
         write(&folder.join(path), text).map_err(|error| {

@@ -94,7 +94,8 @@ struct SshRest {
 }
 
 pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
-    act(options, &arguments.action).map_err(|error| Failure::because("the lab refused", &error).maybe_hint(error.hint()))
+    act(options, &arguments.action)
+        .map_err(|error| Failure::because("the lab refused", &error).maybe_hint(error.hint()))
 }
 
 fn act(options: &Options, action: &Action) -> Result<Exit, LabError> {
@@ -142,7 +143,8 @@ fn act(options: &Options, action: &Action) -> Result<Exit, LabError> {
         Action::Down { name, .. } => cm_lab::down(name)?,
         Action::Status => status(options)?,
         Action::Ssh(on) => {
-            let error = cm_lab::find(&on.lab)?.ssh_command(&on.host, &on.rest.user)?.args(&on.rest.command).exec();
+            let error =
+                cm_lab::find(&on.lab)?.ssh_command(&on.host, &on.rest.user)?.args(&on.rest.command).exec();
             return Err(LabError::Io { action: "start", path: "ssh".into(), source: error });
         }
         Action::Cut(on) => cm_lab::find(&on.lab)?.cut(&on.host)?,
@@ -190,7 +192,13 @@ fn status(options: &Options) -> Result<(), LabError> {
         report::print("no lab is up\n");
     }
     for lab in &labs {
-        report::print(&format!("{} ({}) {} {}\n", lab.name(), lab.state().name(), lab.subnet(), lab.dir().display()));
+        report::print(&format!(
+            "{} ({}) {} {}\n",
+            lab.name(),
+            lab.state().name(),
+            lab.subnet(),
+            lab.dir().display()
+        ));
         let mut table = report::table(&["host", "address", "release", "state", "leader"]);
         for host in lab.hosts() {
             table.add_row(vec![
@@ -208,7 +216,9 @@ fn status(options: &Options) -> Result<(), LabError> {
 
 fn tell_step(step: &Progress) -> String {
     match step {
-        Progress::BuildingImage { release } => format!("building the image of {} (once, about half a minute)", release.name()),
+        Progress::BuildingImage { release } => {
+            format!("building the image of {} (once, about half a minute)", release.name())
+        }
         Progress::ImageReady { release, cached: true, .. } => format!("image of {} is there", release.name()),
         Progress::ImageReady { release, took, .. } => {
             format!("image of {} built in {:.0} s", release.name(), took.as_secs_f64())

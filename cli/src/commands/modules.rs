@@ -15,7 +15,8 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     let (modules, checks) = (registry::MODULES, registry::CHECKS);
     if options.json {
         let describe = |module: &Module, check: bool| {
-            let params: Vec<_> = std::iter::once(&module.schema.subject).chain(module.schema.params).map(param_json).collect();
+            let params: Vec<_> =
+                std::iter::once(&module.schema.subject).chain(module.schema.params).map(param_json).collect();
             serde_json::json!({ "name": module.schema.name, "check": check, "doc": clean(module.schema.doc), "params": params })
         };
         let all = modules.iter().map(|m| describe(m, false)).chain(checks.iter().map(|m| describe(m, true)));
@@ -23,7 +24,8 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     if let Some(name) = &arguments.name {
-        let found: Vec<&Module> = modules.iter().chain(checks).filter(|module| module.schema.name == *name).collect();
+        let found: Vec<&Module> =
+            modules.iter().chain(checks).filter(|module| module.schema.name == *name).collect();
         if found.is_empty() {
             let names = modules.iter().chain(checks).map(|module| module.schema.name);
             let near = cm_syntax::nearest(name, names).map(|near| format!("did you mean `{near}`?"));
@@ -54,7 +56,8 @@ fn param_json(param: &ParamSchema) -> serde_json::Value {
 
 fn markdown(module: &Module) -> String {
     let schema = module.schema;
-    let mut text = format!("### {}\n\n{}\n\n| key | wants | meaning |\n|---|---|---|\n", schema.name, clean(schema.doc));
+    let mut text =
+        format!("### {}\n\n{}\n\n| key | wants | meaning |\n|---|---|---|\n", schema.name, clean(schema.doc));
     let subject = format!("`{}: {}`", schema.name, schema.subject.name.to_uppercase());
     text.push_str(&row(&subject, &schema.subject, true));
     for param in schema.params {

@@ -5,7 +5,8 @@ use cm_state::Store;
 use owo_colors::OwoColorize;
 
 use crate::{
-    drive, exit::Exit,
+    drive,
+    exit::Exit,
     failure::Failure,
     fleet::{self, Fleet},
     options::Options,
@@ -72,10 +73,12 @@ fn list(options: &Options) -> Result<Exit, Failure> {
 fn show(options: &Options, host: &str) -> Result<Exit, Failure> {
     let store = fleet::open_state(options)?;
     let node = store.node(host).map_err(fleet::state_failure)?.ok_or_else(|| {
-        Failure::new(format!("no node `{host}` was ever reached")).hint("`cm node list` lists those that were")
+        Failure::new(format!("no node `{host}` was ever reached"))
+            .hint("`cm node list` lists those that were")
     })?;
     let facts = store.facts(&[host]).map_err(fleet::state_failure)?.pop().map(|(_, facts)| facts);
-    let facts: serde_json::Value = facts.and_then(|facts| serde_json::from_str(&facts).ok()).unwrap_or_default();
+    let facts: serde_json::Value =
+        facts.and_then(|facts| serde_json::from_str(&facts).ok()).unwrap_or_default();
     let resources = store.resources(host).map_err(fleet::state_failure)?;
     if options.json {
         let mut value = serde_json::json!(node);
@@ -93,7 +96,12 @@ fn show(options: &Options, host: &str) -> Result<Exit, Failure> {
     );
     let os = &facts["os"];
     if os.is_object() {
-        text.push_str(&format!("  {} {}, kernel {}\n", word(&os["name"]), word(&os["version"]), word(&facts["kernel"])));
+        text.push_str(&format!(
+            "  {} {}, kernel {}\n",
+            word(&os["name"]),
+            word(&os["version"]),
+            word(&facts["kernel"])
+        ));
     }
     report::print(&text);
     let mut table = report::table(&["resource", "role", "last outcome", "changed", "by run"]);
@@ -120,13 +128,25 @@ fn trust(options: &Options, host: &str, fingerprint: Option<&str>, yes: bool) ->
     let runtime = drive::runtime()?;
     runtime.block_on(async {
         let connector = fleet.connector();
-        let failed = |error: &dyn std::error::Error| Failure::because(format!("the key of `{host}` was not accepted"), error);
+        let failed = |error: &dyn std::error::Error| {
+            Failure::because(format!("the key of `{host}` was not accepted"), error)
+        };
         let endpoint = reach.endpoint().await.map_err(|error| failed(&error))?;
         let trusted = match fingerprint {
-            Some(fingerprint) => connector.trust(&endpoint, fingerprint).await.map_err(|error| failed(&error))?,
+            Some(fingerprint) => {
+                connector.trust(&endpoint, fingerprint).await.map_err(|error| failed(&error))?
+            }
             None => {
-                let key = connector.offered_key(&endpoint).await.map_err(|error| failed(&error).maybe_hint(error.hint()))?;
-                report::print(&format!("{host} ({}) offers {} {}\n", endpoint.socket_name(), key.key_type, key.fingerprint));
+                let key = connector
+                    .offered_key(&endpoint)
+                    .await
+                    .map_err(|error| failed(&error).maybe_hint(error.hint()))?;
+                report::print(&format!(
+                    "{host} ({}) offers {} {}\n",
+                    endpoint.socket_name(),
+                    key.key_type,
+                    key.fingerprint
+                ));
                 if !yes && !fleet::ask("compare it on the host's console. Accept it?")? {
                     return Err(Failure::new(format!("the key of `{host}` was not accepted")));
                 }

@@ -8,7 +8,8 @@ use cm_state::RunMode;
 use cm_wire::{Facts, Mode, Task, Value};
 
 use crate::{
-    drive, exit::Exit,
+    drive,
+    exit::Exit,
     failure::Failure,
     fleet::{self, Fleet},
     interrupt::Interrupt,
@@ -70,7 +71,8 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     let selection = fleet.select(&target, &arguments.run)?;
     let opening =
         Opening { mode: RunMode::Run, target, roles: Vec::new(), hosts: fleet.addresses(&selection) };
-    let recorder = Recorder::begin(&fleet.state_file(), &names::holder(), opening).map_err(fleet::state_failure)?;
+    let recorder =
+        Recorder::begin(&fleet.state_file(), &names::holder(), opening).map_err(fleet::state_failure)?;
     let header = RunHeader {
         run: recorder.run().to_string(),
         mode: Mode::Apply,
@@ -82,7 +84,8 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     let planner: Arc<dyn Planner> = Arc::new(OneCommand { command });
     let runtime = drive::runtime()?;
     runtime.block_on(async {
-        let run = fleet.run(selection, &arguments.run, Mode::Apply, recorder.run().to_string(), Some(planner))?;
+        let run =
+            fleet.run(selection, &arguments.run, Mode::Apply, recorder.run().to_string(), Some(planner))?;
         let interrupt = Interrupt::watch();
         drive::drive(run, drive::reporter(options, header), Some(recorder), interrupt, |_| {}).await
     })

@@ -40,7 +40,9 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
                 return Err(Failure::new("there is nobody to encrypt for")
                     .hint("list age public keys as `recipients:` in secrets.yaml, or `secrets.recipients` in cm.toml"));
             }
-            let failed = |error: &dyn std::error::Error| Failure::because(format!("secret `{name}` was not written"), error);
+            let failed = |error: &dyn std::error::Error| {
+                Failure::because(format!("secret `{name}` was not written"), error)
+            };
             let recipients = recipients.iter().map(|recipient| recipient.value.as_str());
             let encrypted = cm_plan::encrypt(&value, recipients).map_err(|error| failed(&error))?;
             cm_plan::set_secret(project.root(), name, &encrypted).map_err(|error| failed(&error))?;

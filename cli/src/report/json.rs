@@ -4,7 +4,7 @@ use cm_engine::{HostEnd, RunEvent, TaskLabel, Trouble};
 use cm_wire::{Change, Outcome, Stream, TaskResult};
 use serde_json::{Value, json};
 
-use super::{RunHeader, Reporter, Summary, plain::print};
+use super::{Reporter, RunHeader, Summary, plain::print};
 
 /// Writes events as JSON lines to standard output.
 pub struct JsonReporter {
@@ -32,7 +32,8 @@ impl JsonReporter {
             "started_us": result.started, "duration_us": result.took, "attempts": result.attempts,
         });
         if let Some(output) = &result.output {
-            line["output"] = json!({ "status": output.status, "stdout": output.stdout, "stderr": output.stderr });
+            line["output"] =
+                json!({ "status": output.status, "stdout": output.stdout, "stderr": output.stderr });
         }
         match &result.outcome {
             Outcome::Failed { error, hint } => {
@@ -95,8 +96,12 @@ impl Reporter for JsonReporter {
                 self.labels.insert(host.clone(), labels.clone());
                 json!({ "event": "planned", "host": host, "tasks": labels.len() })
             }
-            RunEvent::Waiting { host, holder } => json!({ "event": "waiting", "host": host, "holder": holder }),
-            RunEvent::TaskStarted { host, task } => json!({ "event": "task_started", "host": host, "task": task.id }),
+            RunEvent::Waiting { host, holder } => {
+                json!({ "event": "waiting", "host": host, "holder": holder })
+            }
+            RunEvent::TaskStarted { host, task } => {
+                json!({ "event": "task_started", "host": host, "task": task.id })
+            }
             RunEvent::Output { host, task, stream, text } => {
                 let stream = if *stream == Stream::Stdout { "stdout" } else { "stderr" };
                 json!({ "event": "output", "host": host, "task": task.id, "stream": stream, "text": text })
@@ -114,8 +119,7 @@ impl Reporter for JsonReporter {
                     HostEnd::Refused(why) => ("refused", Some(why)),
                     HostEnd::Cancelled => ("cancelled", None),
                 };
-                let mut line =
-                    json!({ "event": "host", "host": report.host, "state": word, "duration_us": report.took });
+                let mut line = json!({ "event": "host", "host": report.host, "state": word, "duration_us": report.took });
                 if let Some(why) = why {
                     line["trouble"] = trouble(why);
                 }

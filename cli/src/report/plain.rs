@@ -5,7 +5,7 @@ use std::io::Write;
 use cm_engine::{HostEnd, RunEvent};
 use cm_wire::{Outcome, Stream};
 
-use super::{RunHeader, Reporter, Summary, changed_word, changes::printable, summary_text};
+use super::{Reporter, RunHeader, Summary, changed_word, changes::printable, summary_text};
 
 /// Writes plain lines to standard output.
 pub struct PlainReporter {
@@ -35,9 +35,14 @@ pub fn event_line(header: &RunHeader, event: &RunEvent) -> Option<String> {
         RunEvent::Note { host, text } => format!("{host}: {}", printable(text)),
         RunEvent::Output { host, stream, text, .. } if header.command == "run" || header.verbosity > 1 => {
             let mark = if *stream == Stream::Stderr { "!" } else { "|" };
-            text.lines().map(|line| format!("{host} {mark} {}", printable(line))).collect::<Vec<_>>().join("\n")
+            text.lines()
+                .map(|line| format!("{host} {mark} {}", printable(line)))
+                .collect::<Vec<_>>()
+                .join("\n")
         }
-        RunEvent::TaskStarted { host, task } if header.verbosity > 1 => format!("{host}: {} …", printable(&task.id)),
+        RunEvent::TaskStarted { host, task } if header.verbosity > 1 => {
+            format!("{host}: {} …", printable(&task.id))
+        }
         RunEvent::TaskEnded { host, task, result } if header.command != "run" => {
             let word = match &result.outcome {
                 Outcome::Ok if header.verbosity > 1 => "ok",
@@ -48,16 +53,24 @@ pub fn event_line(header: &RunHeader, event: &RunEvent) -> Option<String> {
                 Outcome::Unknown { .. } => "unknown",
                 Outcome::Cancelled => return None,
             };
-            let attributes: Vec<&str> = result.changes.iter().map(|change| change.attribute.as_str()).collect();
+            let attributes: Vec<&str> =
+                result.changes.iter().map(|change| change.attribute.as_str()).collect();
             let attributes =
                 if attributes.is_empty() { String::new() } else { format!(" ({})", attributes.join(", ")) };
             format!("{host}: {} {word}{attributes}", printable(&task.id))
         }
         RunEvent::HostEnded(report) => match &report.end {
             HostEnd::Unreachable(trouble) => {
-                format!("{}: UNREACHABLE ({}), {}", report.host, trouble.what, printable(&trouble.causes.join(": ")))
+                format!(
+                    "{}: UNREACHABLE ({}), {}",
+                    report.host,
+                    trouble.what,
+                    printable(&trouble.causes.join(": "))
+                )
             }
-            HostEnd::Refused(trouble) => format!("{}: REFUSED, {}", report.host, printable(&trouble.causes.join(": "))),
+            HostEnd::Refused(trouble) => {
+                format!("{}: REFUSED, {}", report.host, printable(&trouble.causes.join(": ")))
+            }
             _ => return None,
         },
         _ => return None,

@@ -200,9 +200,15 @@ impl Summary {
                     .filter_map(|index| report.labels.get(*index as usize))
                     .map(|label| Arc::clone(&label.id))
                     .collect();
-                match self.unknown.iter_mut().find(|group| group.task.id == task.id && group.because == because) {
+                match self
+                    .unknown
+                    .iter_mut()
+                    .find(|group| group.task.id == task.id && group.because == because)
+                {
                     Some(group) => group.hosts.push(host),
-                    None => self.unknown.push(UnknownGroup { task: task.clone(), because, hosts: vec![host] }),
+                    None => {
+                        self.unknown.push(UnknownGroup { task: task.clone(), because, hosts: vec![host] })
+                    }
                 }
             }
             Outcome::Failed { error, hint } => {

@@ -39,7 +39,15 @@ fn line(out: &mut String, text: &str) {
 fn changes(header: &RunHeader, summary: &Summary, out: &mut String) {
     for group in summary.changes.iter().take(GROUPS_SHOWN) {
         let word = changed_word(header.mode);
-        line(out, &format!("{} {} on {}", printable(&group.task.id).bold(), word.yellow(), name_hosts(&group.hosts)));
+        line(
+            out,
+            &format!(
+                "{} {} on {}",
+                printable(&group.task.id).bold(),
+                word.yellow(),
+                name_hosts(&group.hosts)
+            ),
+        );
         for text in change_lines(&group.changes, header.diff) {
             line(out, &format!("    {text}"));
         }
@@ -68,7 +76,10 @@ fn failed(failure: &FailureGroup, out: &mut String) {
         many => format!("{many} hosts: {}", failure.hosts.join(", ")),
     };
     let what = if failure.task.check { "check" } else { "task" };
-    line(out, &format!("{}: {what} `{}` failed on {hosts}", "error".red().bold(), printable(&failure.task.id)));
+    line(
+        out,
+        &format!("{}: {what} `{}` failed on {hosts}", "error".red().bold(), printable(&failure.task.id)),
+    );
     line(out, &format!("  Caused by: {}", printable(&failure.error)));
     if let Some(output) = &failure.output {
         for text in output_lines(output) {
@@ -104,7 +115,10 @@ fn troubled(trouble: &HostTrouble, out: &mut String) {
     match trouble.kind {
         TroubleKind::Invalid => {
             // Already rendered as diagnostics.
-            line(out, &format!("{error}: the roles of {hosts} do not compile there; nothing was changed on it"));
+            line(
+                out,
+                &format!("{error}: the roles of {hosts} do not compile there; nothing was changed on it"),
+            );
             for text in trouble.trouble.causes.iter().flat_map(|cause| cause.lines()) {
                 line(out, text);
             }
@@ -163,11 +177,14 @@ fn totals(header: &RunHeader, summary: &Summary, out: &mut String) {
     }
     let total = header.hosts;
     let noun = if total == 1 { "host" } else { "hosts" };
-    line(out, &format!(
-        "{total} {noun}: {}   tasks: {}   {:.1} s   run {}",
-        parts.join(", "),
-        counts.join(", "),
-        summary.elapsed().as_secs_f64(),
-        header.run
-    ));
+    line(
+        out,
+        &format!(
+            "{total} {noun}: {}   tasks: {}   {:.1} s   run {}",
+            parts.join(", "),
+            counts.join(", "),
+            summary.elapsed().as_secs_f64(),
+            header.run
+        ),
+    );
 }

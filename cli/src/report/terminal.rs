@@ -11,7 +11,7 @@ use cm_wire::Outcome;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
-    RunHeader, Reporter, Summary,
+    Reporter, RunHeader, Summary,
     changes::printable,
     plain::{event_line, print},
     summary_text,
@@ -44,7 +44,9 @@ impl TerminalReporter {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         let total = bars.add(ProgressBar::new(header.hosts as u64));
         // The template is a constant.
-        if let Ok(style) = ProgressStyle::with_template("{bar:24.cyan/blue} {pos}/{len} hosts  {msg}  {elapsed}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:24.cyan/blue} {pos}/{len} hosts  {msg}  {elapsed}")
+        {
             total.set_style(style);
         }
         total.enable_steady_tick(Duration::from_millis(200));
@@ -84,7 +86,8 @@ impl TerminalReporter {
         };
         self.tally[index] += 1;
         let [ok, changed, failed, unreachable] = self.tally;
-        self.total.set_message(format!("{ok} ok, {changed} changed, {failed} failed, {unreachable} unreachable"));
+        self.total
+            .set_message(format!("{ok} ok, {changed} changed, {failed} failed, {unreachable} unreachable"));
         self.total.inc(1);
     }
 }

@@ -46,7 +46,8 @@ fn members(tasks: &[GraphTask], roles: usize) -> Vec<Vec<usize>> {
 /// Rule (5): every role ends in a barrier; what needs it waits there. Checks hold nobody up.
 fn between_roles(tasks: &[GraphTask], roles: &[GraphRole], graph: &mut Graph) {
     let by_role = members(tasks, roles.len());
-    let lasting = |role: usize| by_role[role].iter().copied().filter(|&task| tasks[task].touches.class != Class::Check);
+    let lasting =
+        |role: usize| by_role[role].iter().copied().filter(|&task| tasks[task].touches.class != Class::Check);
     // Role r needing role s: one barrier a pair keeps the reason exact; through s it also waits for what s waits for.
     for (index, role) in roles.iter().enumerate() {
         for needed in closure(roles, index) {
@@ -54,7 +55,9 @@ fn between_roles(tasks: &[GraphTask], roles: &[GraphRole], graph: &mut Graph) {
             let from: Vec<usize> = lasting(needed).collect();
             // An indirect need is covered by the direct ones, unless the role between has no tasks itself.
             let covered = !direct
-                && role.needs.iter().any(|&between| lasting(between).next().is_some() && closure(roles, between).contains(&needed));
+                && role.needs.iter().any(|&between| {
+                    lasting(between).next().is_some() && closure(roles, between).contains(&needed)
+                });
             if covered || from.is_empty() || by_role[index].is_empty() {
                 continue;
             }
@@ -143,7 +146,7 @@ fn tidy(graph: &mut Graph) {
     }
     graph.barriers = barriers;
     graph.edges.retain(|edge| edge.from != edge.to);
-    graph.edges.sort_by(|a, b| (a.from, a.to, a.reason.rank()).cmp(&(b.from, b.to, b.reason.rank())));
+    graph.edges.sort_by_key(|edge| (edge.from, edge.to, edge.reason.rank()));
     graph.edges.dedup_by_key(|edge| (edge.from, edge.to));
 }
 
@@ -203,7 +206,8 @@ mod tests {
         let mut user = task("user:deploy", Class::Free);
         user.touches = user.touches.makes(Thing::User("deploy".into()));
         let graph = build(&[file, path("/srv/www"), user], &one_role()).unwrap();
-        let reasons: Vec<_> = graph.edges.iter().map(|edge| (edge.from, edge.to, edge.reason.to_string())).collect();
+        let reasons: Vec<_> =
+            graph.edges.iter().map(|edge| (edge.from, edge.to, edge.reason.to_string())).collect();
         assert_eq!(reasons, [(1, 0, "/srv/www holds it".into()), (2, 0, "uses user deploy".to_owned())]);
     }
 
@@ -224,7 +228,8 @@ mod tests {
         let mut package = task("package:nginx", Class::Package);
         package.needs = vec![1];
         let other = task("package:curl", Class::Package);
-        let tasks = [package, path("/etc/apt/keyrings/nginx.gpg"), other, path("/etc/nginx.conf"), path("/etc/b")];
+        let tasks =
+            [package, path("/etc/apt/keyrings/nginx.gpg"), other, path("/etc/nginx.conf"), path("/etc/b")];
         let graph = build(&tasks, &one_role()).unwrap();
         let order = order(&graph);
         assert!(order.contains(&(1, 0)), "what the role says");
@@ -262,18 +267,21 @@ mod tests {
         tasks[2].role = 0;
         // 2 needs 1 (without tasks), which needs 0
         let role = |name: &str, needs: &[usize]| GraphRole { name: name.into(), needs: needs.to_vec() };
-        let order = order(&build(&tasks, &[role("base", &[]), role("empty", &[0]), role("web", &[1])]).unwrap());
+        let order =
+            order(&build(&tasks, &[role("base", &[]), role("empty", &[0]), role("web", &[1])]).unwrap());
         assert!(order.contains(&(1, 0)) && order.contains(&(2, 0)));
     }
 
     #[test]
     fn a_circle_of_explicit_edges_is_told_step_by_step() {
-        let mut tasks = vec![task("a", Class::Free), task("b", Class::Free), task("service:c", Class::Service)];
+        let mut tasks =
+            vec![task("a", Class::Free), task("b", Class::Free), task("service:c", Class::Service)];
         tasks[0].needs = vec![1];
         tasks[1].needs = vec![2];
         tasks[0].restarts = vec![2];
         let error = build(&tasks, &one_role()).unwrap_err();
-        let steps: Vec<_> = error.steps.iter().map(|step| (step.from, step.to, step.reason.to_string())).collect();
+        let steps: Vec<_> =
+            error.steps.iter().map(|step| (step.from, step.to, step.reason.to_string())).collect();
         assert_eq!(steps, [(0, 2, "restarts".to_owned()), (2, 1, "needs".into()), (1, 0, "needs".into())]);
     }
 
@@ -286,7 +294,13 @@ mod tests {
     }
 
     fn anything() -> impl Strategy<Value = Vec<GraphTask>> {
-        let kind = (0..6u8, 0..4u8, any::<bool>(), prop::collection::vec(any::<prop::sample::Index>(), 0..2), 0..2usize);
+        let kind = (
+            0..6u8,
+            0..4u8,
+            any::<bool>(),
+            prop::collection::vec(any::<prop::sample::Index>(), 0..2),
+            0..2usize,
+        );
         prop::collection::vec(kind, 1..25).prop_map(|kinds| {
             let count = kinds.len();
             let made = kinds.into_iter().enumerate().map(|(index, (kind, depth, flag, needs, role))| {
@@ -302,7 +316,15 @@ mod tests {
                 // Needs point to earlier tasks or later ones, but only to larger numbers in one direction: no circles.
                 let needs = needs.iter().map(|n| n.index(count)).filter(|&n| n > index).collect();
                 let id = format!("t{index}");
-                GraphTask { id, role, touches, needs, restarts: Vec::new(), reloads: Vec::new(), parallel: flag }
+                GraphTask {
+                    id,
+                    role,
+                    touches,
+                    needs,
+                    restarts: Vec::new(),
+                    reloads: Vec::new(),
+                    parallel: flag,
+                }
             });
             made.collect()
         })

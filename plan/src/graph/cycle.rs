@@ -26,7 +26,8 @@ pub struct CycleStep {
 /// The sets of nodes (tasks, then barriers) that reach each other, each sorted.
 pub(super) fn knots(graph: &Graph) -> Vec<Vec<usize>> {
     let before = graph.before();
-    let mut structure: DiGraph<(), (), u32> = DiGraph::with_capacity(before.len(), before.iter().map(Vec::len).sum());
+    let mut structure: DiGraph<(), (), u32> =
+        DiGraph::with_capacity(before.len(), before.iter().map(Vec::len).sum());
     for _ in &before {
         structure.add_node(());
     }

@@ -54,17 +54,29 @@ pub(super) fn edges(tasks: &[GraphTask]) -> Vec<Edge> {
 
 impl Makers<'_> {
     /// Edges from the nearest task that makes something above (or at) `start`.
-    fn holders(&self, tasks: &[GraphTask], task: usize, path: &Path, start: Option<&Path>, edges: &mut Vec<Edge>) {
+    fn holders(
+        &self,
+        tasks: &[GraphTask],
+        task: usize,
+        path: &Path,
+        start: Option<&Path>,
+        edges: &mut Vec<Edge>,
+    ) {
         for above in start.into_iter().flat_map(Path::ancestors) {
             // A mount lies on its mount point: who lives under both needs the mount.
             let found = self.mounts.get(above).or_else(|| self.paths.get(above));
-            let found = found.map(|list| list.iter().copied().filter(|&holder| holder != task).collect::<Vec<_>>());
+            let found =
+                found.map(|list| list.iter().copied().filter(|&holder| holder != task).collect::<Vec<_>>());
             let Some(found) = found.filter(|list| !list.is_empty()) else { continue };
             let shown = above.display().to_string();
             for holder in found {
                 match (tasks[holder].touches.removes, tasks[task].touches.removes) {
                     (true, true) => {
-                        edges.push(Edge { from: task, to: holder, reason: Reason::Empties(path.display().to_string()) });
+                        edges.push(Edge {
+                            from: task,
+                            to: holder,
+                            reason: Reason::Empties(path.display().to_string()),
+                        });
                     }
                     // Taking a folder away and making something in it: as written, whatever it means.
                     (true, false) => edges.push(Edge {
@@ -72,7 +84,9 @@ impl Makers<'_> {
                         to: holder.max(task),
                         reason: Reason::Same(shown.clone()),
                     }),
-                    (false, _) => edges.push(Edge { from: holder, to: task, reason: Reason::Holds(shown.clone()) }),
+                    (false, _) => {
+                        edges.push(Edge { from: holder, to: task, reason: Reason::Holds(shown.clone()) })
+                    }
                 }
             }
             return;
@@ -99,8 +113,12 @@ impl Makers<'_> {
 
 /// Tasks on one thing: the one that makes the whole first, then edits of parts, each as written.
 fn same_thing(tasks: &[GraphTask], makers: &Makers<'_>, edges: &mut Vec<Edge>) {
-    let shared: BTreeMap<&Thing, &Vec<usize>> =
-        makers.by_thing.iter().filter(|(_, list)| list.len() > 1).map(|(thing, list)| (*thing, list)).collect();
+    let shared: BTreeMap<&Thing, &Vec<usize>> = makers
+        .by_thing
+        .iter()
+        .filter(|(_, list)| list.len() > 1)
+        .map(|(thing, list)| (*thing, list))
+        .collect();
     for (thing, list) in shared {
         let mut order = list.clone();
         order.sort_by_key(|&task| (tasks[task].touches.part, task));
@@ -114,19 +132,19 @@ fn same_thing(tasks: &[GraphTask], makers: &Makers<'_>, edges: &mut Vec<Edge>) {
 /// Sources of packages before all packages.
 fn repositories(tasks: &[GraphTask], edges: &mut Vec<Edge>) {
     let makes = |task: &GraphTask, wanted: fn(&Thing) -> bool| task.touches.makes.iter().any(wanted);
-    let sources: Vec<usize> =
-        (0..tasks.len()).filter(|&task| makes(&tasks[task], |thing| matches!(thing, Thing::Repository(_)))).collect();
+    let sources: Vec<usize> = (0..tasks.len())
+        .filter(|&task| makes(&tasks[task], |thing| matches!(thing, Thing::Repository(_))))
+        .collect();
     if sources.is_empty() {
         return;
     }
     for (index, task) in tasks.iter().enumerate() {
         if makes(task, |thing| matches!(thing, Thing::Package(_))) {
-            edges.extend(
-                sources
-                    .iter()
-                    .filter(|&&source| source != index)
-                    .map(|&from| Edge { from, to: index, reason: Reason::Repository }),
-            );
+            edges.extend(sources.iter().filter(|&&source| source != index).map(|&from| Edge {
+                from,
+                to: index,
+                reason: Reason::Repository,
+            }));
         }
     }
 }

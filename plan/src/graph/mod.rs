@@ -120,7 +120,7 @@ impl Graph {
                 }
             }
         }
-        edges.sort_by(|a, b| (a.from, a.to, a.reason.rank()).cmp(&(b.from, b.to, b.reason.rank())));
+        edges.sort_by_key(|edge| (edge.from, edge.to, edge.reason.rank()));
         edges.dedup_by_key(|edge| (edge.from, edge.to));
         edges
     }
