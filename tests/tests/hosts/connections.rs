@@ -105,3 +105,40 @@ fn with_a_key_that_is_encrypted_and_nobody_to_ask() {
     inventory(hosts, &repository, &format!("key: {}, config: none", key.display()));
     let _ = repository.cm("facts on d12").exits(4).says(&["encrypted_key", "passphrase", "hint: "]);
 }
+
+#[test]
+fn past_a_login_that_prints_things() {
+    let Some(hosts) = hosts() else { return };
+    hosts.sh("e12", "cp /home/admin/.bashrc /home/admin/.bashrc.kept; sed -i '1i echo Welcome to the machine; echo Mind the gap >&2' /home/admin/.bashrc");
+    let repository = Repository::over(hosts);
+    repository.role("r", "tasks:\n  - file: /srv/past-the-banner\n    content: x\n");
+    let ran = repository.cm("apply r on e12");
+    hosts.sh("e12", "mv /home/admin/.bashrc.kept /home/admin/.bashrc");
+    let _ = ran.exits(0);
+}
+
+#[test]
+fn with_one_session_a_connection_and_no_file_transfer() {
+    let Some(hosts) = hosts() else { return };
+    // An sshd that allows one session and has no sftp subsystem, and a node that has no agent yet.
+    hosts.sh(
+        "e12",
+        "rm -rf /var/lib/cm/agent; sed 's/^Subsystem.*//' /etc/ssh/sshd_config > /etc/ssh/sshd_narrow; \
+         /usr/sbin/sshd -f /etc/ssh/sshd_narrow -p 2223 -o MaxSessions=1 -o PidFile=/run/sshd-narrow.pid",
+    );
+    let repository = Repository::empty();
+    repository.write(
+        "inventory.yaml",
+        format!(
+            "hosts:\n  narrow: {{ address: {} }}\ndefaults:\n  ssh: {{ user: admin, port: 2223, key: {}, known_hosts: known_hosts, host_keys: accept-new, config: none }}\n  become: true\n",
+            hosts.address("e12"),
+            hosts.lab.key_path().display()
+        ),
+    );
+    repository.write("roles/r/files/some.bin", vec![7; 300_000]);
+    repository.role("r", "tasks:\n  - file: /srv/some.bin\n    source: some.bin\n");
+    let ran = repository.cm("apply r on narrow");
+    hosts.sh("e12", "kill $(cat /run/sshd-narrow.pid)");
+    let _ = ran.exits(0).says(&["sent the agent"]);
+    assert_eq!(hosts.sh("e12", "stat -c %s /srv/some.bin"), "300000\n");
+}

@@ -85,6 +85,19 @@ fn the_link_is_cut() {
 }
 
 #[test]
+fn the_power_of_the_node_fails() {
+    let Some(hosts) = hosts() else { return };
+    let repository = Repository::over(hosts);
+    halting(&repository, "power");
+    let run = started(hosts, &repository, "power", "--timeout 10s");
+    hosts.lab.kill("e12").expect("a host of the lab");
+    let _ = run.finish().exits(4).says(&["`e12`", "hint: "]);
+    hosts.lab.boot("e12").expect("a host of the lab");
+    assert_eq!(hosts.sh("e12", "cat /srv/power.first; ls /srv/power.second 2>/dev/null || true"), "first\n");
+    goes_on(hosts, &repository, "power");
+}
+
+#[test]
 fn a_node_that_hangs() {
     let Some(hosts) = hosts() else { return };
     let repository = Repository::over(hosts);

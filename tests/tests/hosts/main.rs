@@ -2,6 +2,7 @@
 
 mod accounts;
 mod bare_root;
+mod checks;
 mod commands;
 mod connections;
 mod cut_short;
@@ -14,3 +15,4 @@ mod run_options;
 mod secrets;
 mod services;
 mod unreachable;
+mod values;

@@ -101,6 +101,28 @@ fn a_service_of_a_package_is_masked_and_unmasked() {
 }
 
 #[test]
+fn a_drop_in_of_a_unit_is_read_by_systemd() {
+    let Some(hosts) = hosts() else { return };
+    let repository = Repository::over(hosts);
+    repository.role(
+        "dropin",
+        "tasks:\n  - unit: ssh.service.d/nice.conf\n    content: \"[Service]\\nNice={{ nice }}\\n\"\n  - service: ssh\n    state: running\nparams:\n  nice: { type: int, default: 3 }\n",
+    );
+    repository.converges("dropin on releases");
+    repository.converges("dropin on releases --set nice=4");
+    for host in Hosts::RELEASES {
+        assert_eq!(
+            hosts.sh(host, "systemctl show -p Nice -p NeedDaemonReload ssh | sort"),
+            "NeedDaemonReload=no\nNice=4\n",
+            "on {host}"
+        );
+    }
+    repository.role("dropin", "tasks:\n  - unit: ssh.service.d/nice.conf\n    state: absent\n");
+    repository.converges("dropin on releases");
+    assert_eq!(hosts.sh("d11", "systemctl show -p Nice ssh"), "Nice=0\n");
+}
+
+#[test]
 fn a_service_that_does_not_start_fails_with_its_last_words() {
     let Some(hosts) = hosts() else { return };
     let repository = Repository::over(hosts);
