@@ -116,6 +116,14 @@ impl AgentError {
             ),
             Self::Died { .. } => "the node's journal keeps what was done; run the same command again to go on".into(),
             Self::Silent { .. } => "the machine may hang or the link may be cut; the next run goes on where this one stopped".into(),
+            Self::Session(SessionError::Lost { .. }) => {
+                "the machine may have gone down or the link been cut; the node's journal keeps what was done: \
+                 run the same command again to go on"
+                    .into()
+            }
+            Self::Session(SessionError::NotOpened { .. } | SessionError::CommandRefused) => {
+                "the log of sshd on the node says why; `MaxSessions` must be 1 or more, and the user have a shell".into()
+            }
             _ => return None,
         })
     }
