@@ -1,6 +1,6 @@
 //! Catalogs from a repository's roles.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cm_plan::{FactsBook, HostPlan, Project, Request};
 use cm_syntax::Style;
@@ -22,6 +22,8 @@ pub struct ProjectPlanner {
     pub style: Style,
     /// Whether any of the roles looks at facts of other hosts.
     pub other_facts: bool,
+    /// The facts of other hosts as templates see them; filled by the first catalog.
+    pub book: OnceLock<FactsBook>,
 }
 
 impl Planner for ProjectPlanner {
@@ -34,7 +36,11 @@ impl Planner for ProjectPlanner {
         let id = inventory
             .host_id(host)
             .ok_or_else(|| PlanFailure { text: format!("host `{host}` is not in the inventory") })?;
-        let others = FactsBook::new(others.iter().map(|(name, facts)| (name.clone(), Arc::clone(facts))));
+        // Made once: no catalog is asked for before the facts of all hosts are there.
+        let others = self.book.get_or_init(|| {
+            let wanted = others.iter().filter(|_| self.other_facts);
+            FactsBook::new(wanted.map(|(name, facts)| (name.clone(), Arc::clone(facts))))
+        });
         let settings = inventory.settings(id);
         let request = Request {
             roles: self.roles.as_deref(),
@@ -42,10 +48,15 @@ impl Planner for ProjectPlanner {
             login: settings.ssh.user.as_ref().map(|user| user.value.as_str()),
             ..Request::default()
         };
-        let plan = self.project.compile(id, facts, &others, &request).map_err(|diagnostics| PlanFailure {
+        let plan = self.project.compile(id, facts, others, &request).map_err(|diagnostics| PlanFailure {
             text: diagnostics.render(self.project.sources(), self.style),
         })?;
-        Ok(catalog_of(plan, self.checks))
+        let mut catalog = catalog_of(plan, self.checks);
+        if let Some(limit) = &self.project.settings().timeout {
+            let seconds = u32::try_from(limit.value.as_secs().max(1)).unwrap_or(u32::MAX);
+            catalog.tasks.iter_mut().filter(|task| task.timeout == 0).for_each(|task| task.timeout = seconds);
+        }
+        Ok(catalog)
     }
 }
 

@@ -78,6 +78,7 @@ pub fn run(options: &Options, arguments: &Arguments, mode: Mode) -> Result<Exit,
         tags: arguments.role.tags.clone(),
         checks: mode != Mode::Plan,
         style: failure::style(),
+        book: std::sync::OnceLock::new(),
     };
     let opening =
         Opening { mode: drive::recorded_mode(mode), target, roles, hosts: fleet.addresses(&selection) };

@@ -152,6 +152,8 @@ impl Resource for Wanted {
     fn touches(&self) -> Touches {
         Touches::new(Class::File)
             .makes(Thing::Path(self.path.clone()))
+            // What is in a folder, beside a task that makes the folder itself.
+            .part()
             .owned(self.owner.as_deref(), self.group.as_deref())
     }
 

@@ -64,10 +64,16 @@ impl Makers<'_> {
     ) {
         for above in start.into_iter().flat_map(Path::ancestors) {
             // A mount lies on its mount point: who lives under both needs the mount.
-            let found = self.mounts.get(above).or_else(|| self.paths.get(above));
-            let found =
-                found.map(|list| list.iter().copied().filter(|&holder| holder != task).collect::<Vec<_>>());
-            let Some(found) = found.filter(|list| !list.is_empty()) else { continue };
+            let others = |list: Option<&Vec<usize>>| -> Vec<usize> {
+                list.into_iter().flatten().copied().filter(|&holder| holder != task).collect()
+            };
+            let mut found = others(self.mounts.get(above));
+            if found.is_empty() {
+                found = others(self.paths.get(above));
+            }
+            if found.is_empty() {
+                continue;
+            }
             let shown = above.display().to_string();
             for holder in found {
                 match (tasks[holder].touches.removes, tasks[task].touches.removes) {
