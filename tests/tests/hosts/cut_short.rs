@@ -91,8 +91,9 @@ fn the_power_of_the_node_fails() {
     halting(&repository, "power");
     let run = started(hosts, &repository, "power", "--timeout 10s");
     hosts.lab.kill("e12").expect("a host of the lab");
-    let _ = run.finish().exits(4).says(&["`e12`", "hint: "]);
+    let ran = run.finish();
     hosts.lab.boot("e12").expect("a host of the lab");
+    let _ = ran.exits(4).says(&["`e12`", "hint: "]);
     assert_eq!(hosts.sh("e12", "cat /srv/power.first; ls /srv/power.second 2>/dev/null || true"), "first\n");
     goes_on(hosts, &repository, "power");
 }
