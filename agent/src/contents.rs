@@ -16,6 +16,8 @@ use crate::outbox::Outbox;
 
 /// Contents up to this many bytes stay in memory.
 const IN_MEMORY: u64 = 256 * 1024;
+/// Looks ask for contents up to this many bytes, for their diffs.
+const DIFFED: u64 = 1024 * 1024;
 /// All contents in memory together, in bytes; beyond it even small ones go to the spool.
 const MEMORY_BUDGET: u64 = 32 * 1024 * 1024;
 
@@ -161,17 +163,26 @@ impl ContentStore {
     }
 
     fn begin(&self, shelf: &mut Shelf, digest: Digest, size: u64) -> io::Result<Arriving> {
-        let target = if size <= IN_MEMORY && shelf.in_memory + size <= MEMORY_BUDGET {
-            shelf.in_memory += size;
-            // The size is bounded by the line above.
-            Target::Memory(Vec::with_capacity(size as usize))
-        } else {
-            let path = self.spool.join(format!("{digest}.{}", std::process::id()));
-            let _ = std::fs::remove_file(&path);
-            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-            Target::File(file, path)
+        let small = size <= IN_MEMORY && shelf.in_memory + size <= MEMORY_BUDGET;
+        let spooled = if small { None } else { Some(self.open_spool(digest)) };
+        let target = match spooled {
+            Some(Ok((file, path))) => Target::File(file, path),
+            // A plan on a node whose disk is full or read-only still shows its diffs.
+            Some(Err(error)) if size > DIFFED => return Err(error),
+            _ => {
+                shelf.in_memory += size;
+                // Bounded by the lines above.
+                Target::Memory(Vec::with_capacity(size as usize))
+            }
         };
         Ok(Arriving { target, hasher: Hasher::default(), size: 0 })
+    }
+
+    fn open_spool(&self, digest: Digest) -> io::Result<(File, PathBuf)> {
+        let path = self.spool.join(format!("{digest}.{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok((file, path))
     }
 
     fn spool_error(&self, error: &io::Error) -> String {
