@@ -12,7 +12,7 @@ mod waiting;
 
 pub use changes::{Difference, differences};
 pub use hosts::{Hosts, hosts};
-pub use program::{cm, program, skipped};
+pub use program::{cm, measured, program, skipped};
 pub use ran::{Ran, finish};
 pub use repository::{Repository, Started};
 pub use waiting::eventually;

@@ -48,3 +48,9 @@ pub fn skipped(reason: &str) {
     let _ = writeln!(std::io::stderr(), "\nskipped: {reason}");
     assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "CI wants all tests to run: {reason}");
 }
+
+/// Tells what was measured, past the test harness's capture.
+pub fn measured(text: &str) {
+    // A closed standard error hides the line, and nothing else.
+    let _ = writeln!(std::io::stderr(), "\nmeasured: {text}");
+}

@@ -39,7 +39,7 @@ impl Repository {
     #[must_use]
     pub fn with_groups(hosts: &Hosts, groups: &str) -> Self {
         let repository = Self::empty();
-        repository.write("inventory.yaml", &repository.inventory(hosts, groups, "  become: true\n"));
+        repository.write("inventory.yaml", repository.inventory(hosts, groups, "  become: true\n"));
         repository
     }
 

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cm_tests::{Hosts, Repository, eventually, finish, hosts};
+use cm_tests::{Hosts, Repository, eventually, finish, hosts, measured};
 
 /// The most memory that a process has held, in KiB, read while it runs.
 fn peak(pid: u32) -> Option<u64> {
@@ -47,7 +47,7 @@ fn a_file_of_200_mb_does_not_fill_the_memory() {
     });
     let ran = run.finish().exits(0);
     let most = watch.join().expect("it only reads");
-    println!("200 MB took {:?} and {most} KiB of the controller's memory", ran.took);
+    measured(&format!("200 MB took {:?} and {most} KiB of the controller's memory", ran.took));
     assert!(most > 0 && most < 100 * 1024, "{most} KiB");
     assert!(!ran.stdout.contains("\"diff\":\""), "a large file is told by digest and size");
     assert_eq!(hosts.sh("e12", "stat -c %s /srv/big.bin"), "209715200\n");
@@ -144,8 +144,8 @@ fn a_run_with_nothing_to_do_costs_little_more_than_a_login() {
         }
     });
     let ratio = with_cm.as_secs_f64() / with_ssh.as_secs_f64();
-    println!("16 hosts, 100 unchanged tasks: cm {with_cm:?}, ssh {with_ssh:?}, ratio {ratio:.2}");
-    if cm_tests::program().to_string_lossy().contains("release") {
-        assert!(ratio < 2.5, "cm {with_cm:?}, ssh {with_ssh:?}: {ratio:.2}");
-    }
+    measured(&format!("16 hosts, 100 unchanged tasks: cm {with_cm:?}, ssh {with_ssh:?}, ratio {ratio:.2}"));
+    // The program is built without optimizations where nobody has built a release.
+    let bound = if cm_tests::program().to_string_lossy().contains("release") { 1.5 } else { 3.0 };
+    assert!(ratio < bound, "cm {with_cm:?}, ssh {with_ssh:?}: {ratio:.2}");
 }
