@@ -14,5 +14,6 @@ mod packages;
 mod run_options;
 mod secrets;
 mod services;
+mod terminal;
 mod unreachable;
 mod values;
