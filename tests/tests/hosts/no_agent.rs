@@ -85,3 +85,33 @@ fn another_architecture() {
         "cargo build",
     ]);
 }
+
+#[test]
+fn an_agent_for_another_architecture_is_taken_from_the_repository() {
+    let Some(hosts) = hosts() else { return };
+    let repository = Repository::over(hosts);
+    repository.role("r", "tasks:\n  - file: /srv/by-the-other-agent\n    content: x\n");
+    let _ = repository.cm("facts on e12").exits(0);
+    let program = hosts
+        .lab
+        .exec("e12", &["sh", "-c", "cat /var/lib/cm/agent/cm-agent-*"])
+        .expect("a running host")
+        .stdout;
+    repository.write("agents/riscv64/cm-agent", program);
+    hosts.sh(
+        "e12",
+        &format!("{AWAY} mount -t tmpfs none /var/lib/cm; printf '#!/bin/sh\\necho riscv64\\n' > /usr/local/bin/uname; chmod +x /usr/local/bin/uname"),
+    );
+    let ran = repository.cm("apply r on e12");
+    hosts.sh("e12", &format!("rm /usr/local/bin/uname; {BACK}"));
+    let _ = ran.exits(0).says(&["sent the agent"]);
+    // A file that is no agent is sent, too, and what becomes of it is told.
+    repository.write("agents/riscv64/cm-agent", "not a program\n");
+    hosts.sh(
+        "e12",
+        &format!("{AWAY} mount -t tmpfs none /var/lib/cm; printf '#!/bin/sh\\necho riscv64\\n' > /usr/local/bin/uname; chmod +x /usr/local/bin/uname"),
+    );
+    let ran = repository.cm("apply r on e12");
+    hosts.sh("e12", &format!("rm /usr/local/bin/uname; {BACK}"));
+    let _ = ran.exits(4).says(&["agent", "`e12`"]);
+}
