@@ -27,7 +27,7 @@ fn host(hosts: &Hosts, entry: &str, ssh: &str) -> Repository {
 
 #[track_caller]
 fn fails(hosts: &Hosts, repository: &Repository, parts: &[&str]) -> Ran {
-    let ran = repository.cm("apply r on h").exits(4).says(&["`h`\n", "1 unreachable", "hint: "]).says(parts);
+    let ran = repository.cm("apply r on h").exits(4).says(&["`h`", "1 unreachable", "hint: "]).says(parts);
     assert!(!hosts.holds("e12", "test -e /srv/never-reached"));
     let json = repository.cm("apply r on h --json").exits(4);
     let ended = json.events().into_iter().find(|event| event["event"] == "host").unwrap_or_default();
@@ -78,7 +78,7 @@ fn a_port_that_refuses() {
 fn a_user_who_is_not_there_and_a_key_that_is_not_taken() {
     let Some(hosts) = hosts() else { return };
     let repository = host(hosts, "ssh: { user: nobody-here }", "");
-    let _ = fails(hosts, &repository, &["nobody-here"]);
+    let _ = fails(hosts, &repository, &["could not log in to `h` as `nobody-here`"]);
     let repository = host(hosts, "", "");
     let other = repository.folder().join("other_key");
     let made = std::process::Command::new("ssh-keygen")
@@ -107,7 +107,11 @@ fn a_host_key_that_is_unknown_changed_and_then_trusted() {
         text.replace(&hosts.lab.known_hosts_path().display().to_string(), &known.display().to_string());
     repository.write("inventory.yaml", &text);
     repository.write("my_known_hosts", "");
-    let ran = fails(hosts, &repository, &["is not known", "cm node trust h --fingerprint SHA256:"]);
+    let ran = fails(
+        hosts,
+        &repository,
+        &["is not known; nothing was sent", "cm node trust h --fingerprint SHA256:"],
+    );
     let said = ran.said();
     let fingerprint = said
         .split("--fingerprint ")
@@ -136,7 +140,7 @@ fn a_host_key_that_is_unknown_changed_and_then_trusted() {
     let _ = fails(
         hosts,
         &repository,
-        &["could not reach `h`", "has changed", "my_known_hosts", "if `h` was reinstalled"],
+        &["the host key of `h`", "has changed; nothing was sent", "my_known_hosts", "if `h` was reinstalled"],
     );
     let _ = repository.cm(&format!("node trust h --fingerprint {fingerprint}")).exits(0).says(&["taken out"]);
     let _ = repository.cm("facts on h").exits(0);
@@ -146,7 +150,7 @@ fn a_host_key_that_is_unknown_changed_and_then_trusted() {
     let _ = repository.cm("facts on h").exits(0);
     assert!(!fs::read_to_string(&known).unwrap_or_default().is_empty());
     repository.write("my_known_hosts", &wrong);
-    let _ = fails(hosts, &repository, &["has changed"]);
+    let _ = fails(hosts, &repository, &["has changed; nothing was sent"]);
 }
 
 #[test]
