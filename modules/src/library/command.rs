@@ -204,7 +204,8 @@ impl CommandTask {
             if self.count(paths, context)? == paths.len() {
                 return Ok(Guards::Skip);
             }
-            unknown |= context.node.may_appear();
+            // What the command creates is not what a package ships: only an earlier command may have made it.
+            unknown |= context.node.commands_may_leave();
         }
         if let Some(paths) = &self.removes
             && self.count(paths, context)? == 0

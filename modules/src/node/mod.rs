@@ -40,6 +40,12 @@ pub trait Node: Files + Commands + Accounts + Packages + Units + Send + Sync {
         false
     }
 
+    /// Whether a command that would run before may leave behind anything anywhere; unlike a package, whose
+    /// paths are not those that a command's `creates` names. Only ever true in a plan.
+    fn commands_may_leave(&self) -> bool {
+        false
+    }
+
     /// Notes in a plan that a command may run that brings what nobody can list. Elsewhere nothing: the
     /// machine itself says what is there.
     fn things_may_appear(&self) {}

@@ -52,6 +52,10 @@ impl Node for Overlay<'_> {
         self.anything_may_appear()
     }
 
+    fn commands_may_leave(&self) -> bool {
+        self.may_appear.load(Ordering::Relaxed) || self.below.commands_may_leave()
+    }
+
     fn things_may_appear(&self) {
         self.may_appear.store(true, Ordering::Relaxed);
     }
