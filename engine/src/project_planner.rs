@@ -96,18 +96,5 @@ pub fn catalog_of(plan: HostPlan, checks: bool) -> HostCatalog {
 }
 
 fn barrier(after: Vec<u32>) -> Task {
-    Task {
-        id: String::new(),
-        module: BARRIER.to_owned(),
-        role: String::new(),
-        params: std::collections::BTreeMap::new(),
-        after,
-        notify: Vec::new(),
-        edits: Vec::new(),
-        sensitive: false,
-        timeout: 0,
-        retries: 0,
-        retry_delay: 0,
-        run_as: None,
-    }
+    Task { after, ..Task::new("", BARRIER) }
 }

@@ -73,6 +73,27 @@ pub struct Task {
     pub run_as: Option<String>,
 }
 
+impl Task {
+    /// A task without parameters, edges and options.
+    #[must_use]
+    pub fn new(id: &str, module: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            module: module.to_owned(),
+            role: String::new(),
+            params: BTreeMap::new(),
+            after: Vec::new(),
+            notify: Vec::new(),
+            edits: Vec::new(),
+            sensitive: false,
+            timeout: 0,
+            retries: 0,
+            retry_delay: 0,
+            run_as: None,
+        }
+    }
+}
+
 /// Tells a service task that something it reads has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notify {

@@ -21,7 +21,13 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
         let line = serde_json::json!({ "event": "lint", "ok": true, "hosts": hosts, "groups": groups, "roles": roles });
         report::print(&format!("{line}\n"));
     } else if !options.quiet {
-        report::print(&format!("all is well: {hosts} hosts, {groups} groups, {roles} roles\n"));
+        let count = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+        report::print(&format!(
+            "all is well: {}, {}, {}\n",
+            count(hosts, "host"),
+            count(groups, "group"),
+            count(roles, "role")
+        ));
     }
     Ok(Exit::Ok)
 }

@@ -40,20 +40,8 @@ impl Planner for OneCommand {
 
     fn catalog(&self, _host: &str, _facts: &Facts, _others: &OtherFacts) -> Result<HostCatalog, PlanFailure> {
         let id = "command";
-        let task = Task {
-            id: id.into(),
-            module: "command".into(),
-            role: String::new(),
-            params: [("command".to_owned(), Value::Text(self.command.clone()))].into(),
-            after: Vec::new(),
-            notify: Vec::new(),
-            edits: Vec::new(),
-            sensitive: false,
-            timeout: 0,
-            retries: 0,
-            retry_delay: 0,
-            run_as: None,
-        };
+        let params = [("command".to_owned(), Value::Text(self.command.clone()))].into();
+        let task = Task { params, ..Task::new(id, "command") };
         let label = TaskLabel { id: id.into(), role: "".into(), place: "command line".into(), check: false };
         Ok(HostCatalog { tasks: vec![task], labels: vec![label], ..HostCatalog::default() })
     }

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use cm_wire::Change;
 
 use self::key_line::KeyLine;
+use super::presence::State;
 use super::{account_name::AccountName, ownership};
 use crate::{
     AbsolutePath, Class, Context, Doing, Effect, FileMode, Module, ParamError, Params, Problem, Resource,
-    Seen, Thing, Touches, choice,
+    Seen, Thing, Touches,
     node::{Attributes, Content, FileKind, Stat},
     params,
     text_diff::text_diff,
@@ -22,16 +23,6 @@ use crate::{
 const FILE_LIMIT: u64 = 4 * 1024 * 1024;
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-
-choice! {
-    /// Whether the keys are wanted.
-    pub enum State {
-        /// They are there.
-        Present = "present",
-        /// They are not.
-        Absent = "absent",
-    }
-}
 
 params! {
     /// SSH keys in a user's authorized_keys file. A key is known by itself, whatever its comment. The file

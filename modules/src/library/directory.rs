@@ -8,6 +8,7 @@ use std::{
 
 use cm_wire::Change;
 
+use super::presence::State;
 use super::{
     making::{make_parents, making, missing_parents},
     ownership::Ownership,
@@ -15,20 +16,10 @@ use super::{
 };
 use crate::{
     AbsolutePath, Class, Context, Doing, Effect, FileMode, Module, ParamError, Params, Problem, Resource,
-    Seen, Thing, Touches, choice,
+    Seen, Thing, Touches,
     node::{FileKind, Stat},
     params,
 };
-
-choice! {
-    /// Whether the directory is wanted.
-    pub enum State {
-        /// It is there.
-        Present = "present",
-        /// It is not.
-        Absent = "absent",
-    }
-}
 
 params! {
     /// A directory: its mode and owner. What is in it is not touched unless `recurse` says so.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use cm_wire::{Change, ContentRef};
 
+use super::presence::State;
 use super::{
     content::{self, After, Before},
     making::making,
@@ -11,20 +12,10 @@ use super::{
 };
 use crate::{
     AbsolutePath, Class, Context, Doing, Effect, FileMode, InlineContent, Module, ParamError, Params,
-    Problem, Resource, Seen, SourceContent, TemplateContent, Thing, Touches, choice,
+    Problem, Resource, Seen, SourceContent, TemplateContent, Thing, Touches,
     node::{Attributes, Command, Content, FileKind, Stat, Validate},
     params,
 };
-
-choice! {
-    /// Whether the file is wanted.
-    pub enum State {
-        /// It is there.
-        Present = "present",
-        /// It is not.
-        Absent = "absent",
-    }
-}
 
 params! {
     /// A regular file: its content, mode and owner. Written whole and atomically: a reader sees the old

@@ -8,22 +8,13 @@ use std::collections::BTreeSet;
 use cm_wire::Change;
 
 use super::account_name::AccountName;
+use super::presence::State;
 use crate::{
     Class, Context, Doing, Effect, Int, Module, Param, ParamError, Params, Problem, Resource, Seen, Thing,
-    Touches, choice,
+    Touches,
     node::{Group, GroupChange},
     params,
 };
-
-choice! {
-    /// Whether the group is wanted.
-    pub enum State {
-        /// It is there.
-        Present = "present",
-        /// It is not.
-        Absent = "absent",
-    }
-}
 
 params! {
     /// A group of users. What is not said is left as it is.

@@ -4,24 +4,15 @@ use std::path::PathBuf;
 
 use regex_lite::Regex;
 
+use super::presence::State;
 use super::{
     ownership::Ownership,
     text_edit::{Lines, TextEdit},
 };
 use crate::{
     AbsolutePath, Class, Context, Effect, FileMode, Module, ParamError, Params, Problem, Resource, Seen,
-    Thing, Touches, choice, params,
+    Thing, Touches, params,
 };
-
-choice! {
-    /// Whether the line is wanted.
-    pub enum State {
-        /// It is there.
-        Present = "present",
-        /// It is not.
-        Absent = "absent",
-    }
-}
 
 params! {
     /// One line of a text file. The rest of the file stays byte for byte; a new line ends as the first

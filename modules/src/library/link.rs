@@ -4,23 +4,14 @@ use std::path::{Component, Path, PathBuf};
 
 use cm_wire::Change;
 
+use super::presence::State;
 use super::{making::making, ownership::Ownership};
 use crate::{
     AbsolutePath, Class, Context, Doing, Effect, Module, ParamError, Params, Problem, Resource, Seen, Thing,
-    Touches, choice,
+    Touches,
     node::{FileKind, Stat},
     params,
 };
-
-choice! {
-    /// Whether the link is wanted.
-    pub enum State {
-        /// It is there.
-        Present = "present",
-        /// It is not.
-        Absent = "absent",
-    }
-}
 
 params! {
     /// A symbolic link. It is replaced in one step, so that a reader finds the old or the new target.

@@ -5,6 +5,7 @@ mod content;
 mod glob;
 mod making;
 mod ownership;
+mod presence;
 mod text_edit;
 #[cfg(test)]
 mod trial;

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use cm_wire::{Change, ContentRef, Value};
 
 use super::file;
+use super::presence::State;
 use crate::{
     Class, Context, Doing, Effect, FileMode, InlineContent, Module, ParamError, Params, Prefetch, Problem,
-    Resource, Seen, SourceContent, TemplateContent, Thing, Touches, choice,
+    Resource, Seen, SourceContent, TemplateContent, Thing, Touches,
     node::{Attributes, Command, UnitAction, UnitState},
     params,
     unit_name::UnitName,
@@ -19,16 +20,6 @@ use crate::{
 const FOLDER: &str = "/etc/systemd/system";
 /// Where packages put theirs.
 const VENDOR_FOLDERS: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
-
-choice! {
-    /// Whether the unit file is wanted.
-    pub enum State {
-        /// It is there.
-        Present = "present",
-        /// It is not; its unit is stopped and disabled first.
-        Absent = "absent",
-    }
-}
 
 params! {
     /// A systemd unit file in /etc/systemd/system, read by systemd (daemon-reload) when it has changed. A

@@ -11,25 +11,15 @@ use std::{
 use cm_wire::{Change, Value};
 
 use super::account_name::AccountName;
+use super::presence::State;
 use crate::{
     AbsolutePath, Class, Context, Doing, Effect, Int, Kind, Module, Param, ParamError, Params, Problem,
     Resource, Seen, Thing, Touches,
     account_files::LoginDefs,
-    choice,
     home::make_home,
     node::{Attributes, User, UserChange},
     params,
 };
-
-choice! {
-    /// Whether the user is wanted.
-    pub enum State {
-        /// It is there.
-        Present = "present",
-        /// It is not.
-        Absent = "absent",
-    }
-}
 
 params! {
     /// A user account. What is not said is left as it is; a new account gets the system's defaults.
