@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cm_transport::{Connection, ExitStatus, Session, SessionError, Stderr, Stdin, Stdout};
-use cm_wire::{Facts, FromAgent, Secret, ToAgent, decode, encode};
+use cm_wire::{Facts, FrameError, FromAgent, Secret, ToAgent, decode, encode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
@@ -274,7 +274,7 @@ impl ToNode {
     pub async fn send_together(&mut self, messages: impl Iterator<Item = ToAgent>) -> std::io::Result<()> {
         let mut bytes = Vec::new();
         for message in messages {
-            bytes.extend(encode(&message).map_err(std::io::Error::other)?);
+            push(&mut bytes, message)?;
         }
         self.stdin.write_all(&bytes).await?;
         self.stdin.flush().await
@@ -404,10 +404,48 @@ impl FromNode {
     }
 }
 
+/// Appends a frame; tasks that are too large together go in several.
+fn push(bytes: &mut Vec<u8>, message: ToAgent) -> std::io::Result<()> {
+    match (encode(&message), message) {
+        (Ok(frame), _) => bytes.extend(frame),
+        (Err(FrameError::TooLarge(_)), ToAgent::Tasks(mut tasks)) if tasks.len() > 1 => {
+            let rest = tasks.split_off(tasks.len() / 2);
+            push(bytes, ToAgent::Tasks(tasks))?;
+            push(bytes, ToAgent::Tasks(rest))?;
+        }
+        (Err(error), _) => return Err(std::io::Error::other(error)),
+    }
+    Ok(())
+}
+
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
 fn last_line(text: &str) -> String {
     text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use cm_wire::{Task, Value};
+
+    use super::*;
+
+    #[test]
+    fn tasks_too_large_for_one_frame_go_in_several() {
+        let large = |n: usize| Task {
+            params: [("stdin".to_owned(), Value::Text("x".repeat(6 * 1024 * 1024)))].into(),
+            ..Task::new(&format!("command:{n}"), "command")
+        };
+        let mut bytes = Vec::new();
+        push(&mut bytes, ToAgent::Tasks((0..5).map(large).collect())).unwrap();
+        let mut ids = Vec::new();
+        let mut rest = &bytes[..];
+        while let Some((ToAgent::Tasks(tasks), used)) = decode(rest).unwrap() {
+            ids.extend(tasks.into_iter().map(|task| task.id));
+            rest = &rest[used..];
+        }
+        assert_eq!(ids, (0..5).map(|n| format!("command:{n}")).collect::<Vec<_>>());
+    }
 }

@@ -2,8 +2,9 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The largest frame either side accepts, in bytes. A catalog of 10,000 tasks is sent in several frames.
-pub const FRAME_LIMIT: usize = 4 * 1024 * 1024;
+/// The largest frame either side accepts, in bytes. A catalog of 10,000 tasks is sent in several frames; one
+/// task must fit (a tree of 100,000 entries does).
+pub const FRAME_LIMIT: usize = 16 * 1024 * 1024;
 
 /// A frame that cannot be read or made.
 #[derive(Debug, thiserror::Error)]
