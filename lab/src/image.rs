@@ -35,7 +35,7 @@ pub(crate) struct Image {
     pub(crate) sources: Vec<String>,
 }
 
-/// Builds the image of a release unless it is there already, so that a later [`crate::up`] finds it.
+/// Builds the image of a release unless it is there already, so that a later [`crate::up()`] finds it.
 ///
 /// # Errors
 /// What is missing on this machine, or the step of the build that failed.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::spec::Release;
 
-/// A step of [`crate::up`] that has begun or ended.
+/// A step of [`crate::up()`] that has begun or ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {

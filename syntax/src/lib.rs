@@ -1,7 +1,7 @@
 //! What users write, with places: YAML whose every key and value knows where it stands, and the errors that point there.
 //!
 //! - [`Sources`] keeps the text of every file of one command; a [`Span`] is a range of bytes in one of them.
-//! - [`parse`] turns one file into a [`Node`]; [`MapReader`] reads a map of it strictly (types, unknown keys).
+//! - [`parse()`] turns one file into a [`Node`]; [`MapReader`] reads a map of it strictly (types, unknown keys).
 //! - [`Diagnostic`] is one thing to tell the user; [`Diagnostics`] collects them so that all are shown at once.
 //!
 //! This crate knows nothing of inventories, roles or hosts, and it never prints.

@@ -1,6 +1,6 @@
 //! This machine: the only place of the crate that touches files, processes and the network for real.
 //!
-//! One file for each part of [`Node`]; each holds its own state (what was read once for many looks) and
+//! One file for each part of `Node`; each holds its own state (what was read once for many looks) and
 //! forgets it when a change touches what it was read from.
 #![expect(
     clippy::disallowed_methods,
