@@ -21,7 +21,8 @@ use crate::{
 
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// `[ROLE[,ROLE]] on TARGET`; without roles, what the hosts' groups say belongs on them.
+    /// `[ROLE[,ROLE]] on TARGET`; without roles, what the hosts' groups say belongs on them. Only verify may
+    /// go without a target: then it is about all hosts, or those that the roles belong on.
     #[arg(value_name = "[ROLES] on TARGET")]
     words: Vec<String>,
     #[command(flatten)]
@@ -40,6 +41,7 @@ pub fn run(options: &Options, arguments: &Arguments, mode: Mode) -> Result<Exit,
         .map(str::to_owned)
         .collect();
     let command = command_word(mode);
+    let everywhere = words.target.is_none();
     let target = match (words.target, mode) {
         (Some(target), _) => target,
         // Looking at everything is what one wants of a bare `cm verify`; changing everything is not.
@@ -53,7 +55,17 @@ pub fn run(options: &Options, arguments: &Arguments, mode: Mode) -> Result<Exit,
     };
     let load = LoadOptions { set: arguments.role.set.clone(), roles: roles.clone() };
     let fleet = Fleet::load_with(options, load)?;
-    let selection = fleet.select(&target, &arguments.run)?;
+    let mut selection = fleet.select(&target, &arguments.run)?;
+    if everywhere && !roles.is_empty() {
+        // `cm verify web` is about the hosts that `web` belongs on, not about all others as well.
+        selection.hosts.retain(|&host| {
+            fleet.project.roles_of(host).any(|role| roles.iter().any(|wanted| wanted == role))
+        });
+        if selection.hosts.is_empty() {
+            return Err(Failure::new(format!("no group gives its hosts the role `{}`", roles.join(",")))
+                .hint(format!("name the hosts: cm {command} {}on TARGET", prefix(&roles))));
+        }
+    }
     let wanted: Vec<String> = if roles.is_empty() {
         let mut all = Vec::new();
         for &host in &selection.hosts {
