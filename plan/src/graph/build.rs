@@ -223,6 +223,22 @@ mod tests {
         assert!(order.contains(&(2, 1)) && order.contains(&(1, 0)));
     }
 
+    /// A group was removed while the user whose primary group it was still stood: `userdel` and `groupdel` raced.
+    #[test]
+    fn users_go_before_groups_go() {
+        let gone = |id: &str, thing: Thing| {
+            let mut task = task(id, Class::Free);
+            task.touches = task.touches.makes(thing).removes(true);
+            task
+        };
+        let group = gone("group:operators", Thing::Group("operators".into()));
+        let user = gone("user:app", Thing::User("app".into()));
+        let graph = build(&[group, user], &one_role()).unwrap();
+        let edges: Vec<_> =
+            graph.edges.iter().map(|edge| (edge.from, edge.to, edge.reason.to_string())).collect();
+        assert_eq!(edges, [(1, 0, "group operators is emptied first".to_owned())]);
+    }
+
     #[test]
     fn an_explicit_edge_turns_the_order_of_classes() {
         let mut package = task("package:nginx", Class::Package);

@@ -49,6 +49,7 @@ pub(super) fn edges(tasks: &[GraphTask]) -> Vec<Edge> {
     }
     same_thing(tasks, &makers, &mut edges);
     repositories(tasks, &mut edges);
+    leaving_groups(tasks, &mut edges);
     edges
 }
 
@@ -152,6 +153,21 @@ fn repositories(tasks: &[GraphTask], edges: &mut Vec<Edge>) {
                 reason: Reason::Repository,
             }));
         }
+    }
+}
+
+/// Users before groups that go: a group cannot go while it is some user's primary one, and which users those
+/// are, a task that removes a user does not say.
+fn leaving_groups(tasks: &[GraphTask], edges: &mut Vec<Edge>) {
+    for (to, task) in tasks.iter().enumerate().filter(|(_, task)| task.touches.removes) {
+        let Some(group) = task.touches.makes.iter().find(|thing| matches!(thing, Thing::Group(_))) else {
+            continue;
+        };
+        let users = tasks.iter().enumerate().filter(|(_, user)| {
+            user.touches.makes.iter().any(|thing| matches!(thing, Thing::User(_)))
+                && !user.touches.needs.contains(group)
+        });
+        edges.extend(users.map(|(from, _)| Edge { from, to, reason: Reason::Empties(describe(group)) }));
     }
 }
 
