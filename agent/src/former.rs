@@ -129,7 +129,7 @@ pub fn capture(node: &dyn Node, state: &StateDir, thing: &Thing) -> Result<Forme
                 file: unit.file,
             }))
         }
-        Thing::Repository(_) | Thing::Mount(_) | Thing::Other(_) => Ok(Former::Unknown),
+        Thing::Setting(..) | Thing::Repository(_) | Thing::Mount(_) | Thing::Other(_) => Ok(Former::Unknown),
     }
 }
 

@@ -104,6 +104,7 @@ pub fn name_of(thing: &Thing) -> String {
         Thing::Repository(name) => format!("repository:{name}"),
         Thing::Unit(name) | Thing::Service(name) => format!("unit:{name}"),
         Thing::Mount(path) => format!("mount:{}", exact(path)),
+        Thing::Setting(kind, key) => format!("{}:{key}", kind.word()),
         Thing::Other(name) => name.clone(),
     }
 }

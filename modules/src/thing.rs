@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::node::SettingKind;
+
 /// Something on a node that a task can make or need.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Thing {
@@ -21,6 +23,8 @@ pub enum Thing {
     Service(String),
     /// A mounted file system; everything under its path rests on it.
     Mount(PathBuf),
+    /// A named value of the running node.
+    Setting(SettingKind, String),
     /// Anything else that only one task may define: `hostname`, `sysctl:vm.swappiness`.
     Other(String),
 }

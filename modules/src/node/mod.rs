@@ -8,6 +8,7 @@ mod accounts;
 mod commands;
 mod files;
 mod packages;
+mod settings;
 mod units;
 
 pub use accounts::{Accounts, Group, GroupChange, User, UserChange};
@@ -18,12 +19,13 @@ pub use packages::{
     InstalledPackage, PackageAction, PackageRequest, Packages, Predicted, Refusal, Remains, Transacted,
     Transaction, Waiting,
 };
+pub use settings::{SettingKind, Settings};
 pub use units::{UnitAction, UnitState, Units};
 
 use crate::Prefetch;
 
 /// A whole machine.
-pub trait Node: Files + Commands + Accounts + Packages + Units + Send + Sync {
+pub trait Node: Files + Commands + Accounts + Packages + Units + Settings + Send + Sync {
     /// Reads in one go what many looks want; failures show at the looks themselves.
     fn prefetch(&self, wants: &Prefetch) {
         if !wants.units.is_empty() {

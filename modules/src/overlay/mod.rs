@@ -8,6 +8,7 @@ mod accounts;
 mod commands;
 mod files;
 mod packages;
+mod settings;
 mod units;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,7 @@ pub struct Overlay<'a> {
     accounts: accounts::AccountsLayer,
     packages: packages::PackagesLayer,
     units: units::UnitsLayer,
+    settings: settings::SettingsLayer,
     /// A command would be run: nobody knows what comes with it.
     may_appear: AtomicBool,
 }
@@ -35,6 +37,7 @@ impl<'a> Overlay<'a> {
             accounts: accounts::AccountsLayer::default(),
             packages: packages::PackagesLayer::default(),
             units: units::UnitsLayer::default(),
+            settings: settings::SettingsLayer::default(),
             may_appear: AtomicBool::new(false),
         }
     }

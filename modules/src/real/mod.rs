@@ -15,6 +15,7 @@ mod debian_version;
 mod dpkg;
 mod files;
 mod packages;
+mod settings;
 mod units;
 
 pub(crate) use files::read_spooled;

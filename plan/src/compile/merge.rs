@@ -184,6 +184,7 @@ pub(super) fn describe(thing: &Thing) -> String {
         Thing::Repository(name) => format!("repository `{name}`"),
         Thing::Unit(name) => format!("unit `{name}`"),
         Thing::Service(name) => format!("service `{name}`"),
+        Thing::Setting(kind, key) => format!("{} `{key}`", kind.word()),
         Thing::Other(name) => format!("`{name}`"),
     }
 }

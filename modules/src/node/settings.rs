@@ -1,0 +1,69 @@
+//! Named values of a running node that are no file: what a kernel, a mount table or a registry holds now.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Problem;
+
+/// Which table of the node a value is in. Stored in journals: new ones are added at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum SettingKind {
+    /// A kernel parameter: key `net.ipv4.ip_forward`, value as the kernel prints it, fields parted by one
+    /// space.
+    Sysctl,
+    /// A mounted file system: key the mount point, value `DEVICE FSTYPE OPTIONS` with fstab(5)'s escapes;
+    /// none: nothing is mounted there.
+    Mounted,
+    /// A swap area in use: key its path, value `on`; none: not in use.
+    Swap,
+    /// A kernel module: key its name, value `loaded`; none: not loaded.
+    KernelModule,
+    /// The host's name: key `kernel`, value what uname(2) says.
+    Hostname,
+    /// A link group of update-alternatives(1): key its name, value `auto PATH` or `manual PATH`; none: no
+    /// such group.
+    Alternative,
+    /// An answer of debconf: key `PACKAGE QUESTION`, value `TYPE VALUE`; none: not answered.
+    Debconf,
+    /// A git work tree: key its path, value `REVISION URL`; none: no work tree.
+    GitCheckout,
+}
+
+impl SettingKind {
+    /// The word of it in names and messages.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Sysctl => "sysctl",
+            Self::Mounted => "mounted",
+            Self::Swap => "swap",
+            Self::KernelModule => "kernel_module",
+            Self::Hostname => "hostname",
+            Self::Alternative => "alternative",
+            Self::Debconf => "debconf",
+            Self::GitCheckout => "git",
+        }
+    }
+}
+
+/// Values by kind and key.
+pub trait Settings {
+    /// The value now; none where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or the node has no such table.
+    fn setting(&self, kind: SettingKind, key: &str) -> Result<Option<String>, Problem>;
+
+    /// Sets the value, or takes it away.
+    ///
+    /// # Errors
+    /// When the node does not take it.
+    fn set(
+        &self,
+        kind: SettingKind,
+        key: &str,
+        value: Option<&str>,
+        deadline: Instant,
+    ) -> Result<(), Problem>;
+}
