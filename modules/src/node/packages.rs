@@ -58,6 +58,11 @@ pub enum PackageAction {
     Hold,
     /// Let upgrades change it again.
     Unhold,
+    /// Mark it as brought in by another: it may go with the last one that needs it. After an installation of
+    /// the same transaction; nothing where it is not installed.
+    MarkAuto,
+    /// Mark it as asked for; nothing where it is not installed.
+    MarkManual,
 }
 
 /// What a transaction does while it waits for another package manager.
@@ -131,6 +136,13 @@ pub trait Packages {
     /// # Errors
     /// When there is no package manager that `cm` knows.
     fn package(&self, name: &str) -> Result<Option<InstalledPackage>, Problem>;
+
+    /// All packages that are fully installed, by the name that requests take (`name`, with `:arch` only for
+    /// an architecture that is not the node's own), as they are now. In a plan with what it predicted.
+    ///
+    /// # Errors
+    /// When there is no package manager that `cm` knows.
+    fn package_list(&self) -> Result<BTreeMap<String, InstalledPackage>, Problem>;
 
     /// What is there of a package that is not installed.
     ///

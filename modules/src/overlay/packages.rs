@@ -78,6 +78,28 @@ impl Packages for Overlay<'_> {
         }
     }
 
+    fn package_list(&self) -> Result<BTreeMap<String, InstalledPackage>, Problem> {
+        let mut list = self.below.package_list()?;
+        let layer = self.packages.lock();
+        for (name, package) in &layer.packages {
+            // A request may name the node's own architecture; the list does not.
+            let known = |name: &str| list.contains_key(name) || layer.brought.contains(name);
+            let name = match name.split_once(':') {
+                Some((stem, _)) if !known(name) && known(stem) => stem,
+                _ => name,
+            };
+            match package.as_ref().filter(|package| package.provided_by.is_none()) {
+                Some(package) => {
+                    list.insert(name.to_owned(), package.clone());
+                }
+                None => {
+                    list.remove(name);
+                }
+            }
+        }
+        Ok(list)
+    }
+
     fn package_remains(&self, name: &str) -> Result<Remains, Problem> {
         let layer = self.packages.lock();
         if layer.configured.contains(name) {
@@ -253,6 +275,12 @@ impl Layer {
                     self.packages.insert(name.clone(), Some(package));
                 }
             }
+            PackageAction::MarkAuto | PackageAction::MarkManual => {
+                if let Some(mut package) = current {
+                    package.manual = request.action == PackageAction::MarkManual;
+                    self.packages.insert(name.clone(), Some(package));
+                }
+            }
         }
     }
 }
@@ -321,6 +349,10 @@ impl Overlay<'_> {
 impl Packages for Empty {
     fn package(&self, _name: &str) -> Result<Option<InstalledPackage>, Problem> {
         Ok(None)
+    }
+
+    fn package_list(&self) -> Result<BTreeMap<String, InstalledPackage>, Problem> {
+        Ok(BTreeMap::new())
     }
 
     fn package_remains(&self, _name: &str) -> Result<Remains, Problem> {

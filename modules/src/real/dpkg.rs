@@ -33,6 +33,17 @@ struct Entry {
     manual: bool,
 }
 
+impl Entry {
+    fn as_installed(&self) -> InstalledPackage {
+        InstalledPackage {
+            version: self.version.to_string(),
+            held: self.held,
+            manual: self.manual,
+            provided_by: None,
+        }
+    }
+}
+
 /// The third word of the `Status` field (dpkg(1)), as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
@@ -125,21 +136,11 @@ impl Database {
     /// The package, if it is fully installed.
     pub(super) fn installed(&self, name: &str) -> Option<InstalledPackage> {
         if let Some(entry) = self.entry(name) {
-            return (entry.status == Status::Installed).then(|| InstalledPackage {
-                version: entry.version.to_string(),
-                held: entry.held,
-                manual: entry.manual,
-                provided_by: None,
-            });
+            return (entry.status == Status::Installed).then(|| entry.as_installed());
         }
         let provider = self.provided.get(name)?;
         let entry = self.packages.get(provider)?.iter().find(|entry| entry.status == Status::Installed)?;
-        Some(InstalledPackage {
-            version: entry.version.to_string(),
-            held: entry.held,
-            manual: entry.manual,
-            provided_by: Some(provider.to_string()),
-        })
+        Some(InstalledPackage { provided_by: Some(provider.to_string()), ..entry.as_installed() })
     }
 
     /// What is left of a package that is not installed.
@@ -151,14 +152,14 @@ impl Database {
         }
     }
 
-    /// All fully installed packages as `name` or `name:arch`, with their versions.
-    pub(super) fn all_installed(&self) -> BTreeMap<String, String> {
+    /// All fully installed packages as `name`, or `name:arch` where that is not the node's own.
+    pub(super) fn all_installed(&self) -> BTreeMap<String, InstalledPackage> {
         let mut all = BTreeMap::new();
         for (name, entries) in &self.packages {
             for entry in entries.iter().filter(|entry| entry.status == Status::Installed) {
                 let own = *entry.architecture == *self.native || &*entry.architecture == "all";
                 let name = if own { name.to_string() } else { format!("{name}:{}", entry.architecture) };
-                all.insert(name, entry.version.to_string());
+                all.insert(name, entry.as_installed());
             }
         }
         all

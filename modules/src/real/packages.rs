@@ -54,6 +54,10 @@ impl Packages for Real {
         Ok(self.apt()?.database()?.installed(name))
     }
 
+    fn package_list(&self) -> Result<BTreeMap<String, InstalledPackage>, Problem> {
+        Ok(self.apt()?.database()?.all_installed())
+    }
+
     fn package_remains(&self, name: &str) -> Result<Remains, Problem> {
         Ok(self.apt()?.database()?.remains(name))
     }

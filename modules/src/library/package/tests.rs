@@ -183,3 +183,29 @@ fn what_cannot_be_is_refused_before_any_node() {
         assert!(compiled(good, &[]).is_ok(), "{good}");
     }
 }
+
+#[test]
+fn the_list_of_all_packages_has_what_a_plan_predicts() {
+    let below = Overlay::new(&Empty);
+    prepared(&below);
+    below.prepare_package("old", installed("1"));
+    let node = Overlay::new(&below);
+    let context = context(&node, Mode::Plan);
+    for wanted in [package("tool", &[]), package("old", &[("state", "absent".into())])] {
+        wanted.change(&context).unwrap();
+    }
+    package("web", &[("version", "1.1-1".into())]).change(&context).unwrap();
+    let list = crate::node::Packages::package_list(&node).unwrap();
+    let list: Vec<(&str, &str)> =
+        list.iter().map(|(name, package)| (name.as_str(), package.version.as_str())).collect();
+    assert_eq!(list, [("tool", "3"), ("web", "1.1-1")]);
+    let mark = crate::node::PackageRequest { name: "web".into(), action: PackageAction::MarkAuto };
+    let marked = Transaction {
+        requests: vec![mark],
+        recommends: None,
+        deadline: context.deadline,
+        waiting: Waiting::default(),
+    };
+    assert_eq!(crate::node::Packages::transact(&node, &marked).results, [Ok(())]);
+    assert!(!crate::node::Packages::package_list(&node).unwrap()["web"].manual);
+}

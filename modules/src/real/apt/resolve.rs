@@ -24,8 +24,10 @@ pub(super) enum Step {
     Nothing,
     /// A word for `apt-get install`: `a`, `a=1.0`, `a-`.
     Word(String),
-    /// It is installed, and to be marked as asked for.
+    /// To be marked as asked for, where it is installed.
     MarkManual,
+    /// To be marked as brought in by another, where it is installed.
+    MarkAuto,
     /// Take its configuration away, after the package itself where that is there (the word).
     Purge(Option<String>),
     /// Hold it.
@@ -149,6 +151,8 @@ impl Apt<'_> {
                 },
                 PackageAction::Hold => Ok(Step::Hold),
                 PackageAction::Unhold => Ok(Step::Unhold),
+                PackageAction::MarkAuto => Ok(Step::MarkAuto),
+                PackageAction::MarkManual => Ok(Step::MarkManual),
             };
             steps.push(step);
         }
@@ -165,7 +169,12 @@ fn needs_index(request: &PackageRequest, database: &Database) -> bool {
             package.provided_by.is_none() && version_matches(pattern, &package.version)
         }),
         PackageAction::Latest => true,
-        PackageAction::Remove | PackageAction::Purge | PackageAction::Hold | PackageAction::Unhold => false,
+        PackageAction::Remove
+        | PackageAction::Purge
+        | PackageAction::Hold
+        | PackageAction::Unhold
+        | PackageAction::MarkAuto
+        | PackageAction::MarkManual => false,
     }
 }
 

@@ -231,7 +231,7 @@ impl Machine {
     }
 }
 
-use PackageAction::{Hold, Install, InstallVersion, Latest, Purge, Remove, Unhold};
+use PackageAction::{Hold, Install, InstallVersion, Latest, MarkAuto, MarkManual, Purge, Remove, Unhold};
 
 #[test]
 fn several_requests_are_one_transaction() {
@@ -337,6 +337,20 @@ fn holds_are_set_after_and_released_before() {
     );
     machine.transact(&[("a", Purge)]);
     assert_eq!(machine.ran(), ["apt-get install a-", "apt-get purge a"]);
+}
+
+#[test]
+fn marks_are_set_after_an_installation_and_only_where_they_differ() {
+    let machine = Machine::new(&[("a", "2"), ("b", "1")]);
+    machine.with(|state| state.installed.insert("b".into(), "1".into()));
+    machine.write_status();
+    machine.transact(&[
+        ("a", InstallVersion("2".into())),
+        ("a", MarkAuto),
+        ("b", MarkManual),
+        ("missing", MarkAuto),
+    ]);
+    assert_eq!(machine.ran(), ["apt-cache policy a", "apt-get install a=2", "apt-mark auto a"]);
 }
 
 #[test]

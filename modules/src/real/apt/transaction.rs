@@ -175,9 +175,19 @@ impl Apt<'_> {
         };
         self.each_of(&named(Step::Unhold), &mut results, |names| self.select(names, "install", transaction));
         self.install(&resolved, transaction, &mut results, notes)?;
-        self.each_of(&named(Step::MarkManual), &mut results, |names| {
-            self.run_marked(&["apt-mark", "manual", "--"], names, transaction.deadline)
-        });
+        // An installation marks its packages as asked for: what is to be otherwise is so after it.
+        let database = self.database()?;
+        for (step, manual) in [(Step::MarkManual, true), (Step::MarkAuto, false)] {
+            let mut marked = named(step);
+            marked.retain(|(_, name)| {
+                let installed = database.installed(name).filter(|package| package.provided_by.is_none());
+                installed.is_some_and(|package| package.manual != manual)
+            });
+            let mark = if manual { "manual" } else { "auto" };
+            self.each_of(&marked, &mut results, |names| {
+                self.run_marked(&["apt-mark", mark, "--"], names, transaction.deadline)
+            });
+        }
         let purged: Vec<(usize, &str)> = resolved
             .steps
             .iter()
@@ -455,6 +465,8 @@ fn is_met(request: &PackageRequest, database: &Database) -> bool {
         }
         PackageAction::Hold => installed.is_some_and(|package| package.held),
         PackageAction::Unhold => installed.is_none_or(|package| !package.held),
+        PackageAction::MarkAuto => installed.is_none_or(|package| !package.manual),
+        PackageAction::MarkManual => installed.is_none_or(|package| package.manual),
     }
 }
 
