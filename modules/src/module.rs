@@ -42,8 +42,9 @@ pub trait Resource: Send + Sync {
     /// When it cannot be done. What was there is still whole.
     fn change(&self, context: &Context<'_>) -> Result<Effect, Problem>;
 
-    /// What a change of these attributes would touch, for the journal: kept before the first change.
-    fn keeps(&self) -> Vec<crate::Thing> {
+    /// Everything a change would touch now, for the journal, which keeps its state before: called after a
+    /// look that found a difference and before the change. What cannot be read here fails in the change.
+    fn keeps(&self, _context: &Context<'_>) -> Vec<crate::Thing> {
         self.touches().makes
     }
 

@@ -221,7 +221,8 @@ impl Runner<'_> {
         let mut records = Vec::new();
         for &task in tasks {
             let slot = &self.slots[task as usize];
-            let things = slot.resource.keeps();
+            let keeps = |context: &Context<'_>| slot.resource.keeps(context);
+            let things = self.with_context(task as usize, &[], true, false, &keeps);
             let mut names = Vec::new();
             for thing in &things {
                 let name = name_of(thing);

@@ -183,6 +183,13 @@ impl Resource for Wanted {
         }
         Ok(Effect::default())
     }
+
+    fn keeps(&self, context: &Context<'_>) -> Vec<Thing> {
+        // Without a user there is nothing that the change could touch.
+        let Ok(Some(place)) = self.place(context) else { return Vec::new() };
+        let directory = place.directory.filter(|_| self.task.state == State::Present);
+        directory.into_iter().chain([place.file]).map(Thing::Path).collect()
+    }
 }
 
 impl Wanted {

@@ -185,7 +185,7 @@ impl Resource for CommandTask {
         self.judge(finished, context)
     }
 
-    fn keeps(&self) -> Vec<Thing> {
+    fn keeps(&self, _context: &Context<'_>) -> Vec<Thing> {
         // Nobody knows what it will touch, so nothing of it can be kept.
         Vec::new()
     }

@@ -273,7 +273,7 @@ impl Resource for Wanted {
         Ok(Effect::default())
     }
 
-    fn keeps(&self) -> Vec<Thing> {
+    fn keeps(&self, _context: &Context<'_>) -> Vec<Thing> {
         let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
         std::iter::once(&self.path).chain(touched.iter()).cloned().map(Thing::Path).collect()
     }

@@ -15,10 +15,11 @@ use std::{
 
 use cm_wire::TreeEntry;
 
-use super::{glob::Glob, ownership::Ownership};
+use self::compare::{Difference, What};
+use super::{glob::Glob, making::missing_parents, ownership::Ownership, walk::walk};
 use crate::{
     AbsolutePath, Class, Context, Effect, FileMode, Module, ParamError, Params, Problem, Resource, Seen,
-    SourceFolder, Thing, Touches, params,
+    SourceFolder, Thing, Touches, node::FileKind, params,
 };
 
 params! {
@@ -129,6 +130,31 @@ impl Wanted {
     }
 }
 
+impl Wanted {
+    /// Every path that mending these would make, change or remove.
+    fn touched_by(&self, context: &Context<'_>, found: &[Difference]) -> Result<Vec<PathBuf>, Problem> {
+        let mut touched = Vec::new();
+        for difference in found {
+            let path = self.place(&difference.relative);
+            match &difference.what {
+                What::Directory if difference.relative.is_empty() => {
+                    touched.extend(missing_parents(context, &path)?);
+                }
+                // It goes with all that is in it.
+                What::Blocked { found, .. } if self.delete && found.kind == FileKind::Directory => {
+                    touched.extend(walk(context.node, &path)?.into_iter().map(|(inside, _)| inside));
+                }
+                _ => {}
+            }
+            // What is in the way of something is followed by that.
+            if touched.last() != Some(&path) {
+                touched.push(path);
+            }
+        }
+        Ok(touched)
+    }
+}
+
 /// Whether a relative path or one of the folders it is in is excluded.
 fn is_excluded(exclude: &[Glob], path: &[u8]) -> bool {
     let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
@@ -159,7 +185,7 @@ impl Resource for Wanted {
 
     fn look(&self, context: &Context<'_>) -> Result<Seen, Problem> {
         let found = self.compare(context)?;
-        let touched = found.iter().map(|difference| self.place(&difference.relative)).collect();
+        let touched = self.touched_by(context, &found)?;
         *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = touched;
         self.tell(context, found).map(Seen::from_changes)
     }
@@ -171,7 +197,7 @@ impl Resource for Wanted {
     }
 
     /// What the last look found: a folder can hold thousands of files, of which few differ.
-    fn keeps(&self) -> Vec<Thing> {
+    fn keeps(&self, _context: &Context<'_>) -> Vec<Thing> {
         let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
         std::iter::once::<&Path>(&self.path)
             .chain(touched.iter().map(PathBuf::as_path).filter(|path| *path != self.path))

@@ -47,6 +47,9 @@ fn put(node: &dyn Node, text: &str, mode: u32) {
 #[test]
 fn a_first_key_comes_with_its_directory() {
     let node = node();
+    let things = ["/home/anna/.ssh", FILE].map(|path| Thing::Path(path.into()));
+    let task = try_task(&[("key", ANNA.into())]).unwrap();
+    assert_eq!(task.keeps(&context(&node, Mode::Apply)), things);
     let changes = apply(&node, &[("key", ANNA.into())]);
     assert_eq!(changes.len(), 1);
     assert_eq!((changes[0].before.as_deref(), changes[0].after.as_deref()), (None, Some("1 key")));

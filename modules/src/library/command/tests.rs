@@ -199,7 +199,8 @@ fn it_is_ordered_with_all_unless_it_is_parallel() {
     let touches = task("true", &[]).touches();
     assert_eq!((touches.class, touches.part), (Class::Opaque, true));
     assert_eq!(task("true", &[("parallel", true.into())]).touches().class, Class::Free);
-    assert!(task("true", &[("creates", "/x".into())]).keeps().is_empty());
+    let real = Real::new();
+    assert!(task("true", &[("creates", "/x".into())]).keeps(&context(&real, Mode::Apply)).is_empty());
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! The directory module over an image and over a real directory.
 
-use cm_wire::Value;
+use cm_wire::{Mode, Value};
 
 use super::*;
 use crate::{
-    library::trial::{Store, at, converge, everywhere, lines, look, put, put_directory, task},
+    library::trial::{Store, at, context, converge, everywhere, lines, look, put, put_directory, task},
     node::Attributes,
 };
 
@@ -27,7 +27,7 @@ fn parents_that_are_to_be_made_are_kept_in_the_journal() {
         let directory = task("directory", &[("path", at(&path))]);
         look(node, &store, &*directory);
         let kept: Vec<Thing> = [path, base.join("a"), base.join("a/b")].map(Thing::Path).into();
-        assert_eq!(directory.keeps(), kept);
+        assert_eq!(directory.keeps(&context(node, &store, Mode::Apply)), kept);
     });
 }
 

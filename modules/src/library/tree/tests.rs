@@ -61,7 +61,10 @@ fn only_what_differs_is_told_touched_and_kept() {
         assert_eq!(changes[1].diff.as_deref(), Some("@@ -1 +1 @@\n-changed\n+hello\n"));
         assert_eq!(store.announced.lock().unwrap().len(), 1, "in one go");
         let kept = ["bin/run", "index.html"].map(|name| Thing::Path(path.join(name)));
-        assert_eq!(tree.keeps(), [&[Thing::Path(path.clone())], &kept[..]].concat());
+        assert_eq!(
+            tree.keeps(&context(node, &store, Mode::Apply)),
+            [&[Thing::Path(path.clone())], &kept[..]].concat()
+        );
         converge(node, &store, &*tree).unwrap();
         assert_eq!(mode(node, &path.join("index.html")), 0o664, "a mode that is not given stays");
         assert!(node.stat(&path.join("extra")).unwrap().is_some());
@@ -130,7 +133,12 @@ fn what_is_in_the_way_goes_only_with_delete() {
         let problem = converge(node, &store, &*tree(false)).unwrap_err();
         assert!(problem.message.ends_with("/www/bin is a link, not a directory"), "{}", problem.message);
         assert!(problem.hint.unwrap().starts_with("`delete: true` removes"));
-        converge(node, &store, &*tree(true)).unwrap();
+        let tree = tree(true);
+        look(node, &store, &*tree);
+        let kept = tree.keeps(&context(node, &store, Mode::Apply));
+        assert!(kept.contains(&Thing::Path(path.join("index.html/x"))), "it goes, too: {kept:?}");
+        assert_eq!(kept.iter().filter(|thing| **thing == Thing::Path(path.join("index.html"))).count(), 1);
+        converge(node, &store, &*tree).unwrap();
         assert_eq!(node.list(&path).unwrap(), ["bin", "index.html", "latest"]);
         assert!(node.stat(&base.join("precious")).unwrap().is_some(), "the link was not followed");
     });
