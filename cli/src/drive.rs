@@ -1,10 +1,11 @@
 //! Runs a run: events to the reporter and the recorder, the summary at the end.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, time::Duration};
 
 use cm_engine::{Run, RunEvent};
+use cm_state::StateError;
 use cm_wire::Mode;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
     exit::Exit,
@@ -17,6 +18,9 @@ use crate::{
 
 /// Events that may wait for a slow terminal or disk before hosts are made to wait.
 const BACKLOG: usize = 4096;
+
+/// Results of hosts are written when nothing has happened for this long: a killed `cm` loses little.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The reporter for this standard output.
 pub fn reporter(options: &Options, header: RunHeader) -> Box<dyn Reporter> {
@@ -49,7 +53,22 @@ pub async fn drive(
     let (sender, mut events) = mpsc::channel(BACKLOG);
     let work = tokio::spawn(cm_engine::run(run, interrupt.stop.clone(), sender));
     let mut summary = Summary::default();
-    while let Some(event) = events.recv().await {
+    let mut writable = true;
+    loop {
+        let event = match &mut recorder {
+            Some(recorder) if writable && recorder.has_waiting() => {
+                match timeout(PAUSE, events.recv()).await {
+                    Ok(event) => event,
+                    Err(_) => {
+                        // What could not be written is tried again at the end, not at every pause.
+                        writable = warn_unrecorded(recorder.flush());
+                        continue;
+                    }
+                }
+            }
+            _ => events.recv().await,
+        };
+        let Some(event) = event else { break };
         if let RunEvent::Connected { agent_sent, .. } = &event {
             summary.agents_sent += usize::from(*agent_sent > 0);
         }
@@ -59,10 +78,7 @@ pub async fn drive(
         reporter.event(&event);
         listen(&event);
         if let Some(recorder) = &mut recorder {
-            // A database that fails must not take the run down: what happens on the hosts matters more.
-            if let Err(error) = recorder.event(event) {
-                anstream::eprintln!("warning: the results of some hosts could not be recorded: {error}");
-            }
+            writable &= warn_unrecorded(recorder.event(event));
         }
     }
     let died = work.await.err();
@@ -77,6 +93,14 @@ pub async fn drive(
         Some(error) => Err(Failure::because("the run ended by a bug of cm", &error)),
         None => Ok(exit),
     }
+}
+
+/// A database that fails must not take the run down: what happens on the hosts matters more. Whether all is well.
+fn warn_unrecorded(written: Result<(), StateError>) -> bool {
+    if let Err(error) = &written {
+        anstream::eprintln!("warning: the results of some hosts could not be recorded: {error}");
+    }
+    written.is_ok()
 }
 
 /// Whether a run of this kind is recorded as a plan, an apply or a verify.

@@ -11,7 +11,7 @@ use std::{
 use cm_engine::{AgentPrograms, Become, HostTarget, OtherFacts, Planner, Reach, Run, RunOptions, SshReach};
 use cm_inventory::{Connection, HostId, HostKeys, Request, SshConfig};
 use cm_plan::{LoadOptions, Project};
-use cm_state::{RedbStore, StateError, Store};
+use cm_state::{RedbStore, StateError, Store, Timestamp};
 use cm_transport::{
     ConfigSource, Connector, ConnectorOptions, HostKeyPolicy, Passphrase, Resolver, ResolverOptions, Wanted,
 };
@@ -90,7 +90,20 @@ pub fn open_state(options: &Options) -> Result<RedbStore, Failure> {
     if diagnostics.has_errors() {
         return Err(Failure::Diagnostics(diagnostics, sources));
     }
-    RedbStore::open(state_path(&root, &settings)).map_err(state_failure)
+    open_store(&state_path(&root, &settings)).map_err(state_failure)
+}
+
+/// Opens a state database and ends the runs of controllers that were killed: whoever comes next notices.
+///
+/// # Errors
+/// When the database cannot be used.
+pub fn open_store(path: &Path) -> Result<RedbStore, StateError> {
+    let store = RedbStore::open(path)?;
+    if let Err(error) = store.close_interrupted(Timestamp::now()) {
+        // On a full or read-only disk the history must still be readable; who has to write fails by itself.
+        anstream::eprintln!("warning: the runs of a killed cm could not be ended in the record: {error}");
+    }
+    Ok(store)
 }
 
 fn state_path(root: &Path, settings: &cm_plan::Settings) -> PathBuf {
@@ -166,7 +179,7 @@ impl Fleet {
         let asks_failed =
             [Some(target), arguments.limit.as_deref()].iter().flatten().any(|text| text.contains("@failed"));
         let failed = if asks_failed {
-            let store = RedbStore::open(self.state_file()).map_err(state_failure)?;
+            let store = open_store(&self.state_file()).map_err(state_failure)?;
             store.failed_hosts().map_err(state_failure)?
         } else {
             None

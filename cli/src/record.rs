@@ -10,7 +10,7 @@ use cm_state::{
 };
 use cm_wire::Outcome;
 
-use crate::{exit::Exit, report::Summary};
+use crate::{exit::Exit, fleet, report::Summary};
 
 /// Hosts written in one transaction at most; fewer when the run pauses.
 const BATCH: usize = 64;
@@ -22,12 +22,13 @@ const PRUNE_STEP: usize = 50;
 
 /// Records one run.
 pub struct Recorder {
-    store: Arc<RedbStore>,
+    store: RedbStore,
     run: RunId,
     mode: RunMode,
     waiting: Vec<HostRecord>,
     host_keys: std::collections::HashMap<Arc<str>, String>,
     addresses: std::collections::HashMap<String, String>,
+    ended: bool,
 }
 
 /// What a run is, for its record.
@@ -48,8 +49,7 @@ impl Recorder {
     /// # Errors
     /// When the database cannot be used.
     pub fn begin(path: &Path, user: &str, opening: Opening) -> Result<Self, StateError> {
-        let store = Arc::new(RedbStore::open(path)?);
-        store.close_interrupted(Timestamp::now())?;
+        let store = fleet::open_store(path)?;
         let run = store.begin_run(&NewRun {
             command_line: command_line(),
             user: user.to_owned(),
@@ -73,6 +73,7 @@ impl Recorder {
             waiting: Vec::new(),
             host_keys: std::collections::HashMap::new(),
             addresses: opening.hosts.into_iter().collect(),
+            ended: false,
         })
     }
 
@@ -102,6 +103,11 @@ impl Recorder {
         Ok(())
     }
 
+    /// Whether results of hosts wait to be written.
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Writes what waits.
     ///
     /// # Errors
@@ -125,6 +131,7 @@ impl Recorder {
             _ => RunState::Ok,
         };
         self.store.finish_run(&self.run, &RunFinish { state, finished: Timestamp::now(), error: None })?;
+        self.ended = true;
         // In steps: what goes each time costs little.
         if self.store.runs(RUNS_KEPT + PRUNE_STEP)?.len() == RUNS_KEPT + PRUNE_STEP {
             self.store.prune(&Retention { keep_newest: Some(RUNS_KEPT), started_before: None })?;
@@ -186,6 +193,22 @@ impl Recorder {
                 }
             })
             .collect()
+    }
+}
+
+impl Drop for Recorder {
+    /// A run that is given up on the way (an error before the first host, a panic) must not stay open.
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let finish = RunFinish {
+            state: RunState::Aborted,
+            finished: Timestamp::now(),
+            error: Some("cm gave it up because of an error of its own".to_owned()),
+        };
+        // Where even that cannot be written, the next `cm` finds this process gone and ends the run.
+        let _ = self.flush().and_then(|()| self.store.finish_run(&self.run, &finish));
     }
 }
 

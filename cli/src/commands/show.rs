@@ -1,7 +1,7 @@
 //! `cm show RUN`: one run with every host's results.
 
 use clap::Args;
-use cm_state::{HostResult, Store, TaskFilter, TaskOutcome};
+use cm_state::{HostResult, HostState, RunState, Store, TaskFilter, TaskOutcome};
 use cm_wire::Change;
 use owo_colors::OwoColorize;
 
@@ -29,16 +29,27 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
         given => store.find_run(given).map_err(fleet::state_failure)?,
     };
     let filter = if arguments.all || options.verbose { TaskFilter::All } else { TaskFilter::NotOk };
+    let mut without: Vec<String> = Vec::new();
+    if summary.hosts.unfinished() > 0 {
+        let hosts = store.run_hosts(&summary.id).map_err(fleet::state_failure)?;
+        let unfinished = hosts.into_iter().filter(|host| host.state == HostState::Unfinished);
+        without.extend(unfinished.map(|host| host.host));
+    }
     let hosts = match &arguments.host {
         Some(host) => {
+            without.retain(|other| other == host);
             let found = store.run_host(&summary.id, host).map_err(fleet::state_failure)?;
-            vec![found.ok_or_else(|| Failure::new(format!("run {} has no host `{host}`", summary.id)))?]
+            if found.is_none() && without.is_empty() {
+                return Err(Failure::new(format!("run {} has no host `{host}`", summary.id)));
+            }
+            found.into_iter().collect()
         }
         None => store.run_results(&summary.id, filter).map_err(fleet::state_failure)?,
     };
     if options.json {
         let mut value = serde_json::json!(summary);
         value["host_results"] = serde_json::json!(hosts);
+        value["hosts_without_result"] = serde_json::json!(without);
         report::print(&format!("{value}\n"));
         return Ok(Exit::Ok);
     }
@@ -55,8 +66,23 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
         report::counts(&summary.hosts),
         report::counts(&summary.tasks),
     );
+    if let Some(error) = &summary.error {
+        let finished = summary.finished.map_or_else(String::new, |time| format!("; last heard of {time}"));
+        text.push_str(&format!(
+            "  {}: {}{finished}\n",
+            report::json_word(&summary.state),
+            report::printable(error)
+        ));
+    }
     for host in &hosts {
         host_text(host, &mut text);
+    }
+    let told = match summary.state {
+        RunState::Running => "is at work or waits for its turn",
+        _ => "unknown: the run ended before it had a result for this host; `cm verify` tells how it is now",
+    };
+    for host in &without {
+        text.push_str(&format!("{}: {told}\n", host.bold()));
     }
     report::print(&text);
     Ok(Exit::Ok)

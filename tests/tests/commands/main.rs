@@ -1,5 +1,7 @@
 //! The program without any host: what it says of input that is wrong, whole and word for word.
 
+mod killed;
+
 use cm_tests::{Repository, finish};
 
 const INVENTORY: &str = "hosts:\n  web1: { address: 127.0.0.1 }\n  \"db[1:2]\": { address: \"127.0.0.{{ n + 1 }}\" }\ngroups:\n  web: { hosts: [web1], roles: [site], vars: { port: 8080 } }\n  db: { hosts: [\"db[1:2]\"] }\n";
