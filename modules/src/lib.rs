@@ -11,6 +11,7 @@ mod account_files;
 mod bench;
 mod checks;
 mod facts;
+pub mod former;
 mod home;
 mod module;
 mod nearest_name;

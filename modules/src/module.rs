@@ -50,8 +50,9 @@ pub trait Resource: Send + Sync {
 
     /// Edits the text of the file it is part of; none for a resource that is not such an edit.
     ///
-    /// The answer is the whole new text. Editing twice gives the same as editing once.
-    fn edit(&self, _text: &[u8]) -> Option<Result<Vec<u8>, Problem>> {
+    /// The answer is the whole new text. Editing twice gives the same as editing once. The context is that
+    /// of the task that makes the file where there is one.
+    fn edit(&self, _text: &[u8], _context: &Context<'_>) -> Option<Result<Vec<u8>, Problem>> {
         None
     }
 

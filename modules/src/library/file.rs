@@ -99,7 +99,7 @@ impl Wanted {
             )));
         };
         for edit in context.edits {
-            if let Some(edited) = edit.edit(&text) {
+            if let Some(edited) = edit.edit(&text, context) {
                 text = edited?;
             }
         }

@@ -7,6 +7,7 @@ use regex_lite::Regex;
 use super::presence::State;
 use super::{
     ownership::Ownership,
+    place::{Place, compile_pattern},
     text_edit::{Lines, TextEdit},
 };
 use crate::{
@@ -57,28 +58,16 @@ fn compile(params: &Params) -> Result<Box<dyn Resource>, ParamError> {
             "is one line and cannot hold a line break; `block` manages several",
         ));
     }
-    let pattern = |name: &str, pattern: Option<String>| {
-        pattern.map(|pattern| compile_pattern(name, &pattern)).transpose()
-    };
-    let (matches, after, before) =
-        (pattern("match", given.r#match)?, pattern("after", given.after)?, pattern("before", given.before)?);
+    let matches = given.r#match.map(|pattern| compile_pattern("match", &pattern)).transpose()?;
+    let anchored = [("after", given.after.is_some()), ("before", given.before.is_some())];
+    let place = Place::given(given.after, given.before)?;
     let edit = match given.state {
         State::Present => {
             let line = given.text.ok_or_else(|| ParamError::new("text", "is required (a string)"))?;
-            let place = match (after, before) {
-                (Some(_), Some(_)) => {
-                    return Err(ParamError::new("before", "cannot be given together with `after`"));
-                }
-                (Some(after), None) => Place::After(after),
-                (None, Some(before)) => Place::Before(before),
-                (None, None) => Place::End,
-            };
             Edit::Present { line, matches, place }
         }
         State::Absent => {
-            for (name, given) in
-                [("after", after.is_some()), ("before", before.is_some()), ("create", given.create)]
-            {
+            for (name, given) in anchored.into_iter().chain([("create", given.create)]) {
                 if given {
                     return Err(ParamError::new(name, "cannot be given for a line that is to be absent"));
                 }
@@ -95,16 +84,6 @@ fn compile(params: &Params) -> Result<Box<dyn Resource>, ParamError> {
         }
     };
     Ok(Box::new(Wanted { path: given.path.0, edit, create: given.create, ownership }))
-}
-
-/// Reads a regular expression that a user wrote.
-///
-/// # Errors
-/// What is wrong with it.
-fn compile_pattern(name: &str, pattern: &str) -> Result<Regex, ParamError> {
-    Regex::new(pattern).map_err(|error| {
-        ParamError::new(name, format!("is not a regular expression: {error} in {pattern:?}"))
-    })
 }
 
 struct Wanted {
@@ -128,14 +107,6 @@ enum Edit {
     },
 }
 
-/// Where a new line goes.
-#[derive(Debug)]
-enum Place {
-    End,
-    After(Regex),
-    Before(Regex),
-}
-
 impl Edit {
     /// The whole new text. Editing it again changes nothing, whatever the expressions are: either the
     /// last match is the line itself, or the line is there and that is enough.
@@ -155,18 +126,10 @@ impl Edit {
                     Some(pattern) if pattern.is_match(line) || !there => last(pattern),
                     _ => None,
                 };
-                match (replaced, place) {
-                    (Some(index), _) => lines.replace(index, line.as_bytes()),
-                    (None, _) if there => {}
-                    (None, Place::After(anchor)) => {
-                        let index = last(anchor).map_or(lines.as_slice().len(), |index| index + 1);
-                        lines.insert(index, line.as_bytes());
-                    }
-                    (None, Place::Before(anchor)) => {
-                        let index = last(anchor).unwrap_or(lines.as_slice().len());
-                        lines.insert(index, line.as_bytes());
-                    }
-                    (None, Place::End) => lines.insert(lines.as_slice().len(), line.as_bytes()),
+                match replaced {
+                    Some(index) => lines.replace(index, line.as_bytes()),
+                    None if there => {}
+                    None => lines.insert(place.index(&lines), line.as_bytes()),
                 }
             }
         }
@@ -201,7 +164,7 @@ impl Resource for Wanted {
         self.file().change(context, |text| Ok(self.edit.apply(text)))
     }
 
-    fn edit(&self, text: &[u8]) -> Option<Result<Vec<u8>, Problem>> {
+    fn edit(&self, text: &[u8], _context: &Context<'_>) -> Option<Result<Vec<u8>, Problem>> {
         Some(Ok(self.edit.apply(text)))
     }
 }

@@ -1,10 +1,11 @@
 //! The modules, one file each; `registry.rs` lists them.
 
 mod account_name;
-mod content;
+pub(crate) mod content;
 mod glob;
-mod making;
+pub(crate) mod making;
 mod ownership;
+mod place;
 mod presence;
 mod text_edit;
 #[cfg(test)]

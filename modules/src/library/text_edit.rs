@@ -3,7 +3,7 @@
 //!
 //! Texts are bytes: a file need not be UTF-8, and what an edit does not touch stays byte for byte.
 
-use std::{borrow::Cow, path::Path};
+use std::{borrow::Cow, ops::Range, path::Path};
 
 use cm_wire::Change;
 
@@ -185,24 +185,29 @@ impl<'a> Lines<'a> {
     }
 
     /// Replaces the text of one line, which ends as before.
-    pub fn replace(&mut self, index: usize, text: &'a [u8]) {
+    pub fn replace(&mut self, index: usize, text: impl Into<Cow<'a, [u8]>>) {
         let line = &mut self.lines[index];
-        line.text = Cow::Borrowed(text);
-        if text.is_empty() && line.ending.is_empty() {
+        line.text = text.into();
+        if line.text.is_empty() && line.ending.is_empty() {
             // An empty last line that is not ended is no line at all.
             line.ending = self.ending;
         }
     }
 
     /// Puts a line before the one of this index, or after the last.
-    pub fn insert(&mut self, index: usize, text: &'a [u8]) {
+    pub fn insert(&mut self, index: usize, text: impl Into<Cow<'a, [u8]>>) {
         if index == self.lines.len()
             && let Some(last) = self.lines.last_mut()
             && last.ending.is_empty()
         {
             last.ending = self.ending;
         }
-        self.lines.insert(index, Line { text: Cow::Borrowed(text), ending: self.ending });
+        self.lines.insert(index, Line { text: text.into(), ending: self.ending });
+    }
+
+    /// Takes lines away.
+    pub fn remove(&mut self, range: Range<usize>) {
+        self.lines.drain(range);
     }
 
     /// Keeps the lines that are not to go.

@@ -44,6 +44,9 @@ impl FileKind {
     }
 }
 
+/// Extended attributes by name.
+pub type Extended = std::collections::BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// What lstat(2) says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stat {
@@ -222,6 +225,30 @@ pub trait Files {
     /// # Errors
     /// When it is not there, or a directory that is not empty.
     fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// The extended attributes that a change of the content keeps (user's own, access list, labels), by name.
+    ///
+    /// # Errors
+    /// When it is not there or they cannot be read.
+    fn extended(&self, _path: &Path) -> io::Result<Extended> {
+        Ok(Extended::new())
+    }
+
+    /// Gives a file or directory exactly these extended attributes, of those that [`Files::extended`] names.
+    ///
+    /// # Errors
+    /// What the file system returns.
+    fn set_extended(&self, _path: &Path, _extended: &Extended) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Sets the modification time, in nanoseconds since 1970; not for links.
+    ///
+    /// # Errors
+    /// What the file system returns.
+    fn set_modified(&self, _path: &Path, _modified: i128) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Removes something and all below it; never crosses into another file system, never follows a link.
     ///

@@ -21,7 +21,7 @@ use cm_wire::Digest;
 use super::{Empty, Overlay};
 use crate::{
     Problem,
-    node::{Attributes, Content, FileKind, Files, Stat, Validate, led_astray},
+    node::{Attributes, Content, Extended, FileKind, Files, Stat, Validate, led_astray},
     real::read_spooled,
 };
 
@@ -47,6 +47,7 @@ enum Purpose {
 pub(super) struct FilesLayer {
     changes: Mutex<Changes>,
     made: AtomicU64,
+    extended: Mutex<BTreeMap<PathBuf, Extended>>,
 }
 
 /// By path without links in its parents. What is not here is as below, unless something above it is
@@ -369,6 +370,28 @@ impl Files for Overlay<'_> {
                 let setgid = if stat.mode & 0o010 == 0 { 0 } else { 0o2000 };
                 stat.mode &= !(0o4000 | setgid);
             }
+            Ok(())
+        })
+    }
+
+    fn extended(&self, path: &Path) -> io::Result<Extended> {
+        let (place, entry) = self.find(path)?;
+        if let Some(given) = self.files.extended.lock().unwrap_or_else(PoisonError::into_inner).get(&place) {
+            return Ok(given.clone());
+        }
+        if matches!(entry.body, Body::Below) { self.below.extended(&place) } else { Ok(Extended::new()) }
+    }
+
+    fn set_extended(&self, path: &Path, extended: &Extended) -> io::Result<()> {
+        let (place, _) = self.find(path)?;
+        let mut given = self.files.extended.lock().unwrap_or_else(PoisonError::into_inner);
+        given.insert(place, extended.clone());
+        Ok(())
+    }
+
+    fn set_modified(&self, path: &Path, modified: i128) -> io::Result<()> {
+        self.alter(path, |stat| {
+            stat.modified = modified;
             Ok(())
         })
     }

@@ -25,7 +25,7 @@ use self::{parent::Parent, replace::Replacement};
 use super::Real;
 use crate::{
     Problem,
-    node::{Attributes, Content, FileKind, Files, Stat, Validate},
+    node::{Attributes, Content, Extended, FileKind, Files, Stat, Validate},
 };
 
 /// Files up to this size are read with one call.
@@ -177,6 +177,31 @@ impl Files for Real {
         let parent = Parent::of_anything(path)?;
         parent.set_owner(uid, gid)?;
         self.touched(path);
+        Ok(())
+    }
+
+    fn extended(&self, path: &Path) -> io::Result<Extended> {
+        Parent::of_anything(path)?.open_itself().and_then(|file| extended::read(&file))
+    }
+
+    fn set_extended(&self, path: &Path, wanted: &Extended) -> io::Result<()> {
+        let file = Parent::of_anything(path)?.open_itself()?;
+        extended::set(&file, wanted)?;
+        self.touched(path);
+        Ok(())
+    }
+
+    fn set_modified(&self, path: &Path, modified: i128) -> io::Result<()> {
+        let parent = Parent::of_anything(path)?;
+        let second = 1_000_000_000;
+        let time = rustix::fs::Timespec {
+            // Seconds fit for as long as file systems can say.
+            tv_sec: i64::try_from(modified.div_euclid(second)).unwrap_or(i64::MAX),
+            tv_nsec: modified.rem_euclid(second) as _,
+        };
+        let omit = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+        let times = rustix::fs::Timestamps { last_access: omit, last_modification: time };
+        rustix::fs::utimensat(parent.fd(), parent.name(), &times, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(())
     }
 

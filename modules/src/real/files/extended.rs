@@ -8,6 +8,8 @@ use std::{
 
 use rustix::{fs::XattrFlags, io::Errno};
 
+use crate::node::Extended;
+
 const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
 
 /// Gives a new file the extended attributes of the one it replaces.
@@ -35,6 +37,35 @@ pub(super) fn copy(old: &impl AsFd, new: &impl AsFd) -> io::Result<()> {
     let has = |list: &[u8]| list.split(|&byte| byte == 0).any(|name| name == ACCESS_LIST);
     if has(&inherited) && !has(&names) {
         rustix::fs::fremovexattr(new, OsStr::from_bytes(ACCESS_LIST))?;
+    }
+    Ok(())
+}
+
+/// Those that are kept, with their values.
+pub(super) fn read(file: &impl AsFd) -> io::Result<Extended> {
+    let names = names(file)?;
+    let mut found = Extended::new();
+    for name in names.split(|&byte| byte == 0).filter(|name| is_kept(name)) {
+        if let Some(value) = value(file, OsStr::from_bytes(name))? {
+            found.insert(name.to_vec(), value);
+        }
+    }
+    Ok(found)
+}
+
+/// Gives a file exactly these of those that are kept.
+pub(super) fn set(file: &impl AsFd, wanted: &Extended) -> io::Result<()> {
+    for name in read(file)?.keys().filter(|name| !wanted.contains_key(*name)) {
+        // Labels stay: a process may not take them away.
+        if !name.starts_with(b"security.") {
+            rustix::fs::fremovexattr(file, OsStr::from_bytes(name))?;
+        }
+    }
+    for (name, value) in wanted {
+        match rustix::fs::fsetxattr(file, OsStr::from_bytes(name), value, XattrFlags::empty()) {
+            Err(Errno::PERM | Errno::ACCESS | Errno::NOTSUP) if name.starts_with(b"security.") => {}
+            other => other?,
+        }
     }
     Ok(())
 }

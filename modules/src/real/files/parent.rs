@@ -80,6 +80,21 @@ impl Parent {
         }
     }
 
+    /// Opens what has the name, a regular file or directory, without waiting for pipes or waking devices.
+    pub(super) fn open_itself(&self) -> io::Result<OwnedFd> {
+        match self.stat()? {
+            Some(stat)
+                if matches!(
+                    FileType::from_raw_mode(stat.st_mode),
+                    FileType::RegularFile | FileType::Directory
+                ) => {}
+            Some(_) => return Err(FileKind::Other.instead_of("a file or directory")),
+            None => return Err(io::ErrorKind::NotFound.into()),
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        Ok(rustix::fs::openat(&self.directory, &self.name, flags, Mode::empty())?)
+    }
+
     pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
         // O_PATH needs no right to read it and wakes no device; chmod goes through /proc because
         // fchmod(2) refuses such descriptors, and the same path in /proc cannot be swapped.

@@ -1,0 +1,34 @@
+//! A setting as it was.
+
+use cm_wire::Change;
+
+use crate::{Class, Context, Effect, Problem, Resource, Seen, Thing, Touches, node::SettingKind};
+
+pub(super) struct SettingWas {
+    pub(super) kind: SettingKind,
+    pub(super) key: String,
+    /// None: it had no value.
+    pub(super) value: Option<String>,
+}
+
+impl Resource for SettingWas {
+    fn touches(&self) -> Touches {
+        Touches::new(Class::Free).makes(Thing::Setting(self.kind, self.key.clone()))
+    }
+
+    fn look(&self, context: &Context<'_>) -> Result<Seen, Problem> {
+        let now = context.node.setting(self.kind, &self.key)?;
+        if now == self.value {
+            return Ok(Seen::AsWanted);
+        }
+        let shown = |value: Option<String>| {
+            if context.sensitive { value.map(|_| "[secret]".to_owned()) } else { value }
+        };
+        Ok(Seen::Differs(vec![Change::new("value", shown(now), shown(self.value.clone()))]))
+    }
+
+    fn change(&self, context: &Context<'_>) -> Result<Effect, Problem> {
+        context.node.set(self.kind, &self.key, self.value.as_deref(), context.deadline)?;
+        Ok(Effect::default())
+    }
+}
