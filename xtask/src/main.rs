@@ -4,6 +4,7 @@
 mod demo;
 mod packages;
 mod shell;
+mod supply_chain;
 mod test;
 
 fn main() {

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::{packages, shell};
+use crate::{packages, shell, supply_chain};
 
 /// What ran.
 #[derive(Default)]
@@ -17,6 +17,8 @@ struct Tally {
     failed: u64,
     ignored: u64,
     skipped: Vec<String>,
+    /// What could not be checked here for want of a network; told at the end, and no failure.
+    out_of_reach: Vec<String>,
 }
 
 type Step = (&'static str, fn(&mut Tally) -> Result<()>);
@@ -24,6 +26,7 @@ type Step = (&'static str, fn(&mut Tally) -> Result<()>);
 const STEPS: &[Step] = &[
     ("format", format),
     ("lints", lints),
+    ("deny", deny),
     ("release", release),
     ("tests", tests),
     ("hosts", hosts),
@@ -53,7 +56,7 @@ pub fn run(only: Option<&str>) -> Result<()> {
         println!("=== {name} took {:.0} s", start.elapsed().as_secs_f64());
     }
     println!();
-    for reason in &tally.skipped {
+    for reason in tally.skipped.iter().chain(&tally.out_of_reach) {
         println!("{reason}");
     }
     if !broken.is_empty() {
@@ -63,7 +66,7 @@ pub fn run(only: Option<&str>) -> Result<()> {
         "{} passed, {} failed, {} skipped",
         tally.passed,
         tally.failed,
-        tally.ignored + tally.skipped.len() as u64
+        tally.ignored + (tally.skipped.len() + tally.out_of_reach.len()) as u64
     );
     if !broken.is_empty() || tally.failed > 0 {
         bail!("not all is well");
@@ -87,6 +90,12 @@ fn lints(_: &mut Tally) -> Result<()> {
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"])
             .env("CM_AGENT_PROGRAM", "none"),
     )
+}
+
+/// Licences, sources and known vulnerabilities of all that is built in.
+fn deny(tally: &mut Tally) -> Result<()> {
+    tally.out_of_reach.extend(supply_chain::check()?);
+    Ok(())
 }
 
 /// The one build of the README: it must give a `cm` that carries its agent.
