@@ -33,9 +33,8 @@ impl Place {
     /// The index that the first new line gets.
     #[must_use]
     pub fn index(&self, lines: &Lines<'_>) -> usize {
-        let last = |pattern: &Regex| {
-            lines.as_slice().iter().rposition(|line| pattern.is_match(&line.lossy()))
-        };
+        let last =
+            |pattern: &Regex| lines.as_slice().iter().rposition(|line| pattern.is_match(&line.lossy()));
         let found = match self {
             Self::End => None,
             Self::After(anchor) => last(anchor).map(|index| index + 1),
