@@ -528,4 +528,3 @@ pub fn gone(at: impl AsRef<[u8]>) -> Fact {
 pub fn lines<const N: usize>(lines: [&str; N]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
-

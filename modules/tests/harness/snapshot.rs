@@ -31,9 +31,7 @@ pub fn difference(before: &Snapshot, after: &Snapshot) -> Vec<String> {
     let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let show = |state: Option<&String>| state.map_or("nothing", String::as_str).to_owned();
     let differing = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
-    differing
-        .map(|name| format!("{name}: {} -> {}", show(before.get(name)), show(after.get(name))))
-        .collect()
+    differing.map(|name| format!("{name}: {} -> {}", show(before.get(name)), show(after.get(name)))).collect()
 }
 
 /// The contents of all regular files, by path.
@@ -110,9 +108,7 @@ fn state(node: &dyn Node, thing: &Thing) -> Option<String> {
             let unit = node.units(std::slice::from_ref(name)).unwrap().remove(name).unwrap_or_default();
             Some(format!("{} {} {}", unit.load, unit.active, unit.file))
         }
-        Thing::Setting(kind, key) => {
-            Some(node.setting(*kind, key).unwrap().unwrap_or_else(|| "none".into()))
-        }
+        Thing::Setting(kind, key) => Some(node.setting(*kind, key).unwrap().unwrap_or_else(|| "none".into())),
         Thing::Path(_) | Thing::Mount(_) | Thing::Repository(_) | Thing::Other(_) => None,
     }
 }

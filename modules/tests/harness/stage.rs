@@ -7,20 +7,48 @@ use std::{
 
 use cm_modules::{
     Empty, Node, Overlay, Real,
-    node::{
-        Attributes, Content, FileKind, PackageAction, PackageRequest, Settings as _, Transaction, Waiting,
-    },
+    node::{Attributes, Content, FileKind, PackageAction, PackageRequest, Transaction, Waiting},
 };
 
 use crate::case::{Act, Case, Fact, Where};
 
 /// Directories of every machine, which the fake node has from the start.
 const MACHINE: &[&str] = &[
-    "/boot", "/dev", "/etc", "/etc/apt", "/etc/apt/sources.list.d", "/etc/apt/keyrings", "/etc/cron.d",
-    "/etc/modprobe.d", "/etc/modules-load.d", "/etc/security", "/etc/security/limits.d", "/etc/sysctl.d",
-    "/etc/systemd", "/etc/systemd/system", "/home", "/lib", "/lib/systemd", "/lib/systemd/system", "/mnt",
-    "/opt", "/proc", "/root", "/run", "/srv", "/sys", "/tmp", "/usr", "/usr/bin", "/usr/lib", "/usr/local",
-    "/usr/share", "/var", "/var/lib", "/var/spool", "/var/spool/cron",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/etc/apt",
+    "/etc/apt/sources.list.d",
+    "/etc/apt/keyrings",
+    "/etc/cron.d",
+    "/etc/modprobe.d",
+    "/etc/modules-load.d",
+    "/etc/security",
+    "/etc/security/limits.d",
+    "/etc/sysctl.d",
+    "/etc/systemd",
+    "/etc/systemd/system",
+    "/home",
+    "/lib",
+    "/lib/systemd",
+    "/lib/systemd/system",
+    "/mnt",
+    "/opt",
+    "/proc",
+    "/root",
+    "/run",
+    "/srv",
+    "/sys",
+    "/tmp",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/local",
+    "/usr/share",
+    "/var",
+    "/var/lib",
+    "/var/spool",
+    "/var/spool/cron",
 ];
 
 /// A node with a folder for one case.
@@ -204,8 +232,7 @@ impl Stage {
             }
             Fact::HasMode { path, mode } => stat(path).is_some_and(|stat| stat.mode == *mode),
             Fact::HasOwner { path, uid, gid } => {
-                node.own_ids().0 != 0
-                    || stat(path).is_some_and(|stat| (stat.uid, stat.gid) == (*uid, *gid))
+                node.own_ids().0 != 0 || stat(path).is_some_and(|stat| (stat.uid, stat.gid) == (*uid, *gid))
             }
             Fact::IsDirectory { path } => stat(path).is_some_and(|stat| stat.kind == FileKind::Directory),
             Fact::LeadsTo { path, target } => {

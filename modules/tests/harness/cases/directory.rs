@@ -1,7 +1,8 @@
 //! Cases of `directory`.
 
 use crate::case::{
-    Case, Cases, at, directory, file, gone, has_mode, has_owner, holds, is_directory, link, mode, owner, remove,
+    Case, Cases, at, directory, file, gone, has_mode, has_owner, holds, is_directory, link, mode, owner,
+    remove,
 };
 
 /// Names that no text can hold.
@@ -13,12 +14,7 @@ pub fn cases() -> Cases {
         .case(
             Case::new(
                 "new",
-                [
-                    ("path", at("srv")),
-                    ("mode", "2750".into()),
-                    ("owner", "1".into()),
-                    ("group", "2".into()),
-                ],
+                [("path", at("srv")), ("mode", "2750".into()), ("owner", "1".into()), ("group", "2".into())],
             )
             .ends([is_directory("srv"), has_mode("srv", 0o2750), has_owner("srv", 1, 2)])
             .drift(["state"], "state", [remove("srv")])
@@ -34,7 +30,12 @@ pub fn cases() -> Cases {
         .case(
             Case::new(
                 "owned-inside",
-                [("path", at("tree")), ("owner", "5".into()), ("group", "6".into()), ("recurse", true.into())],
+                [
+                    ("path", at("tree")),
+                    ("owner", "5".into()),
+                    ("group", "6".into()),
+                    ("recurse", true.into()),
+                ],
             )
             .before([
                 directory("tree", 0o755),

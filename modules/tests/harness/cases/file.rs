@@ -50,11 +50,11 @@ pub fn cases() -> Cases {
                 .ends([holds("conf", b"\x7fELF\0\xff"), holds("target", "of the link\n")])
                 .loose_drift(["state"], "state", [link("conf", "target")]),
         )
-        .case(
-            Case::new("empty", [("path", at("touched"))])
-                .ends([holds("touched", "")])
-                .drift(["state"], "state", [remove("touched")]),
-        )
+        .case(Case::new("empty", [("path", at("touched"))]).ends([holds("touched", "")]).drift(
+            ["state"],
+            "state",
+            [remove("touched")],
+        ))
         .case(
             Case::new(
                 "validated",

@@ -1,8 +1,6 @@
 //! Cases of `line`.
 
-use crate::case::{
-    Case, Cases, at, file, has_mode, has_owner, holds, lines, mode, owner, remove,
-};
+use crate::case::{Case, Cases, at, file, has_mode, has_owner, holds, lines, mode, owner, remove};
 
 pub fn cases() -> Cases {
     Cases::of("line")
@@ -53,21 +51,15 @@ pub fn cases() -> Cases {
             .loose_drift(["text"], "content", [file("new.conf", "another", 0o644)]),
         )
         .case(
-            Case::new(
-                "after",
-                [("path", at("conf")), ("text", "b = 2".into()), ("after", "^a".into())],
-            )
-            .before([file("conf", b"a = 1\r\n\xff\xfe\0\r\nc = 3", 0o640)])
-            .ends([holds("conf", b"a = 1\r\nb = 2\r\n\xff\xfe\0\r\nc = 3"), has_mode("conf", 0o640)])
-            .drift(["text"], "content", [file("conf", b"a = 1\r\n\xff\xfe\0\r\nc = 3", 0o640)]),
+            Case::new("after", [("path", at("conf")), ("text", "b = 2".into()), ("after", "^a".into())])
+                .before([file("conf", b"a = 1\r\n\xff\xfe\0\r\nc = 3", 0o640)])
+                .ends([holds("conf", b"a = 1\r\nb = 2\r\n\xff\xfe\0\r\nc = 3"), has_mode("conf", 0o640)])
+                .drift(["text"], "content", [file("conf", b"a = 1\r\n\xff\xfe\0\r\nc = 3", 0o640)]),
         )
         .case(
-            Case::new(
-                "before",
-                [("path", at("conf")), ("text", "b = 2".into()), ("before", "^c".into())],
-            )
-            .before([file("conf", "a = 1\nc = 3\n", 0o640)])
-            .ends([holds("conf", "a = 1\nb = 2\nc = 3\n")]),
+            Case::new("before", [("path", at("conf")), ("text", "b = 2".into()), ("before", "^c".into())])
+                .before([file("conf", "a = 1\nc = 3\n", 0o640)])
+                .ends([holds("conf", "a = 1\nb = 2\nc = 3\n")]),
         )
         .case(
             Case::new(
