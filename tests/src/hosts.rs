@@ -19,6 +19,16 @@ const HOSTS: [(&str, Release); 4] = [
     ("e12", Release::Debian12),
 ];
 
+/// Hosts that are broken on purpose: killed, filled, cut off, rebooted. Each theme has its own.
+const FRAGILE: [(&str, Release); 6] = [
+    ("agents", Release::Debian12),
+    ("packs", Release::Debian13),
+    ("links", Release::Debian12),
+    ("power", Release::Debian11),
+    ("disks", Release::Debian12),
+    ("mute", Release::Debian13),
+];
+
 /// Real hosts.
 pub struct Hosts {
     /// The lab.
@@ -35,24 +45,37 @@ pub struct Hosts {
 /// When they do not boot, or where CI wants every test to run.
 #[must_use]
 pub fn hosts() -> Option<&'static Hosts> {
-    static HOSTS: OnceLock<Option<Hosts>> = OnceLock::new();
-    let hosts = HOSTS.get_or_init(|| match cm_lab::requirements() {
-        Ok(()) => Some(boot()),
+    static HOSTS_UP: OnceLock<Option<Hosts>> = OnceLock::new();
+    HOSTS_UP.get_or_init(|| boot_where_possible("suite", &HOSTS)).as_ref()
+}
+
+/// The hosts that may be broken, in a lab of their own.
+///
+/// # Panics
+/// As [`hosts`].
+#[must_use]
+pub fn fragile_hosts() -> Option<&'static Hosts> {
+    static FRAGILE_UP: OnceLock<Option<Hosts>> = OnceLock::new();
+    FRAGILE_UP.get_or_init(|| boot_where_possible("faults", &FRAGILE)).as_ref()
+}
+
+fn boot_where_possible(purpose: &str, hosts: &[(&str, Release)]) -> Option<Hosts> {
+    match cm_lab::requirements() {
+        Ok(()) => Some(boot(purpose, hosts)),
         Err(missing) => {
             skipped(&format!("real hosts: {missing}"));
             None
         }
-    });
-    hosts.as_ref()
+    }
 }
 
-fn boot() -> Hosts {
-    let name = format!("suite-{}", std::process::id());
+fn boot(purpose: &str, hosts: &[(&str, Release)]) -> Hosts {
+    let name = format!("{purpose}-{}", std::process::id());
     let folder =
         tempfile::Builder::new().prefix("cm-suite-").tempdir().expect("a folder for temporary files").keep();
     let alive = undertaker(&name, &folder);
     let hosts =
-        HOSTS.iter().map(|(name, release)| HostSpec { name: (*name).into(), release: *release }).collect();
+        hosts.iter().map(|(name, release)| HostSpec { name: (*name).into(), release: *release }).collect();
     let spec = LabSpec::new(&name, hosts, folder.join("lab"));
     let lab = cm_lab::up(&spec, &mut |_| {})
         .unwrap_or_else(|error| panic!("the lab does not boot: {error}: {:?}", error.hint()));

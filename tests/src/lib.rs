@@ -4,15 +4,18 @@
 //! starts it, and what became of a host is read from the host itself, past SSH and past `cm`.
 
 mod changes;
+pub mod faults;
 mod hosts;
 mod program;
 mod ran;
 mod repository;
 mod waiting;
+mod watched;
 
 pub use changes::{Difference, differences};
-pub use hosts::{Hosts, hosts};
+pub use hosts::{Hosts, fragile_hosts, hosts};
 pub use program::{cm, measured, program, skipped};
 pub use ran::{Ran, finish};
 pub use repository::{Repository, Started};
 pub use waiting::eventually;
+pub use watched::Watched;

@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Difference, Hosts, Ran, cm, differences, finish};
+use crate::{Difference, Hosts, Ran, Watched, cm, differences, finish};
 
 /// A repository in a folder of its own, with its own state.
 pub struct Repository {
@@ -125,6 +125,17 @@ impl Repository {
         let words: Vec<&str> = line.split_whitespace().collect();
         let child = cm(self.folder(), &words).spawn().expect("the program starts");
         Started { child: Some(child), line: line.to_owned(), start: Instant::now() }
+    }
+
+    /// Starts `cm LINE --json` and watches what it tells.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn watch(&self, line: &str) -> Watched {
+        let words: Vec<&str> = line.split_whitespace().chain(["--json"]).collect();
+        let child = cm(self.folder(), &words).spawn().expect("the program starts");
+        Watched::new(child, line.to_owned(), Instant::now())
     }
 
     /// The main job with every promise of the contract: the plan tells exactly what apply changes, a second apply

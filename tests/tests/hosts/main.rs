@@ -7,6 +7,7 @@ mod commands;
 mod connections;
 mod cut_short;
 mod example;
+mod faults_agent;
 mod files;
 mod large;
 mod no_agent;
