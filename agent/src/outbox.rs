@@ -63,7 +63,7 @@ pub fn redact(event: Event, redactor: &Redactor) -> Event {
             }
             Event::Ended(result)
         }
-        other @ (Event::Waiting { .. } | Event::Started { .. }) => other,
+        other @ (Event::Waiting { .. } | Event::Started { .. } | Event::Orphan { .. }) => other,
     }
 }
 

@@ -36,8 +36,65 @@ pub struct Begin {
     pub lock_wait: u32,
     /// Hash contents even where size, mtime and inode are what the journal recorded.
     pub paranoid: bool,
+    /// Roles of which all tasks are in this catalog: what the node knows of them beyond it is orphaned.
+    pub whole_roles: Vec<String>,
+    /// Of those, the roles whose orphaned things are taken back at the end of the run.
+    pub prune: Vec<String>,
+    /// What the node takes back after the catalog's own tasks; it makes those tasks itself, from its journal.
+    pub undo: Option<Undo>,
+    /// Bytes that the journal and the contents it keeps may take on the node; 0: the agent's own limit.
+    pub journal_limit: u64,
+    /// The run goes on after the host was restarted by one of its tasks.
+    pub resumed: Option<Resumed>,
     /// Texts replaced by `[secret]` in everything the agent sends.
     pub redact: Vec<Secret>,
+}
+
+/// What a node takes back from its journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Undo {
+    /// What a run changed becomes what it was before.
+    Run {
+        /// Its id.
+        run: String,
+        /// And all that runs after it changed, elsewhere too.
+        later: bool,
+        /// Even where somebody else has changed it since.
+        force: bool,
+    },
+    /// What roles put there becomes what it was before `cm` first touched it; none named: all roles.
+    Roles(Vec<String>),
+}
+
+/// Where a run stood when one of its tasks restarted the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// The task that restarts the host.
+    pub task: u32,
+    /// The boot id (random(4)) before.
+    pub boot_id: String,
+    /// Tasks that had ended by then, and whether they had changed something.
+    pub done: Vec<(u32, Done)>,
+}
+
+/// How a task had ended before the host restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Done {
+    /// As wanted, nothing changed.
+    Ok,
+    /// Changed.
+    Changed,
+    /// Failed, or skipped since another had failed.
+    Failed,
+}
+
+/// A task that the node made itself, from its journal; numbered after those that were sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddedTask {
+    /// `path:/etc/motd`: what is taken back.
+    pub id: String,
+    /// The role that had put it there.
+    pub role: String,
 }
 
 /// The module of a node of the graph that is no task: a point where many tasks wait for many others. It is
@@ -53,6 +110,8 @@ pub struct Task {
     pub module: String,
     /// The role it came from.
     pub role: String,
+    /// Other roles that want the very same.
+    pub also: Vec<String>,
     /// Rendered parameters, the subject among them under the name the schema gives it.
     pub params: BTreeMap<String, Value>,
     /// Tasks that must have ended well before this one starts, by number.
@@ -71,6 +130,9 @@ pub struct Task {
     pub retry_delay: u32,
     /// The user whose rights commands of this task run with; none: the agent's own.
     pub run_as: Option<String>,
+    /// Seconds after which the node takes the change back by itself unless the controller has come back over
+    /// a new connection; 0: never.
+    pub guard: u32,
 }
 
 impl Task {
@@ -81,6 +143,7 @@ impl Task {
             id: id.to_owned(),
             module: module.to_owned(),
             role: String::new(),
+            also: Vec::new(),
             params: BTreeMap::new(),
             after: Vec::new(),
             notify: Vec::new(),
@@ -90,6 +153,7 @@ impl Task {
             retries: 0,
             retry_delay: 0,
             run_as: None,
+            guard: 0,
         }
     }
 }

@@ -28,6 +28,15 @@ pub enum Event {
     },
     /// A task has ended.
     Ended(TaskResult),
+    /// A thing that an earlier run put there is no longer part of its role.
+    Orphan {
+        /// The thing: `path:/etc/motd`.
+        item: String,
+        /// The task that wanted it.
+        task: String,
+        /// Its role.
+        role: String,
+    },
     /// Something a person should know that belongs to no task.
     Note(String),
 }

@@ -12,11 +12,11 @@ mod message;
 mod secret;
 mod value;
 
-pub use catalog::{BARRIER, Begin, Mode, Notice, Notify, Task};
+pub use catalog::{AddedTask, BARRIER, Begin, Done, Mode, Notice, Notify, Resumed, Task, Undo};
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use event::{Change, Event, Outcome, Output, Stream, TaskResult};
 pub use facts::{Facts, Interface, Memory, Mount, Os};
 pub use frame::{FRAME_LIMIT, FrameError, decode, encode};
-pub use message::{FromAgent, Refusal, ToAgent};
+pub use message::{FromAgent, LedgerItem, LedgerRun, Refusal, ToAgent};
 pub use secret::{Redactor, Secret};
 pub use value::{ContentRef, TreeEntry, TreeKind, Value};

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Begin, Digest, Event, Facts, Task};
+use crate::{AddedTask, Begin, Digest, Event, Facts, Task};
 
 /// From controller to agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,13 @@ pub enum ToAgent {
     Ping,
     /// Start no new task; end those that run.
     Cancel,
+    /// The host can be reached over a new connection: what a run changed under guard stays.
+    Confirm {
+        /// The run.
+        run: String,
+    },
+    /// Tell what the journal knows.
+    Ledger,
     /// The session is over.
     Bye,
 }
@@ -55,6 +62,55 @@ pub enum FromAgent {
     Refused(Refusal),
     /// All tasks have ended and the journal is written.
     Done,
+    /// Tasks that the node made itself; they come after those that were sent, in this order.
+    Added(Vec<AddedTask>),
+    /// Guarded changes are made: the controller must come back over a new connection within these seconds.
+    ConfirmWanted {
+        /// Seconds.
+        limit: u32,
+    },
+    /// Answers [`ToAgent::Confirm`]: whether there was anything left to confirm (false: it was taken back).
+    Confirmed(bool),
+    /// A task restarts the host now; the run goes on over a new connection.
+    Rebooting {
+        /// The task's number.
+        task: u32,
+    },
+    /// Answers [`ToAgent::Ledger`]; several may come, `Done` ends them.
+    Ledger {
+        /// Runs the node knows of.
+        runs: Vec<LedgerRun>,
+        /// Things that `cm` changed there.
+        items: Vec<LedgerItem>,
+    },
+}
+
+/// A run as a node remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerRun {
+    /// Its id.
+    pub run: String,
+    /// Who ran it.
+    pub holder: String,
+    /// Seconds since 1970, by the node's clock.
+    pub time: u64,
+    /// Whether it came to its end on the node.
+    pub ended: bool,
+}
+
+/// A thing that `cm` changed on a node, for one task that wants it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerItem {
+    /// The thing: `path:/etc/motd`.
+    pub item: String,
+    /// The task's id.
+    pub task: String,
+    /// Its role.
+    pub role: String,
+    /// The run that changed it last.
+    pub run: String,
+    /// When, in seconds since 1970 by the node's clock.
+    pub time: u64,
 }
 
 /// Why a run cannot begin on a node.
@@ -69,6 +125,13 @@ pub enum Refusal {
     State {
         /// Why.
         reason: String,
+    },
+    /// What is to be taken back cannot be, or not safely.
+    Undo {
+        /// Why, one sentence a thing.
+        reasons: Vec<String>,
+        /// What to do.
+        hint: Option<String>,
     },
     /// The controller said something that makes no sense.
     Protocol {

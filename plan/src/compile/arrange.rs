@@ -98,6 +98,7 @@ pub(super) fn arrange(
             id: ids[old].clone(),
             module: first.task.module_name.to_string(),
             role: instances[first.instance].role.name.to_string(),
+            also: other_roles(task, instances),
             params: task.rendered.params.clone(),
             after: Vec::new(),
             notify: notices,
@@ -107,6 +108,7 @@ pub(super) fn arrange(
             retries: drafts().map(|task| task.retries).max().unwrap_or(0),
             retry_delay: drafts().map(|task| task.retry_delay).max().unwrap_or(0),
             run_as: runs_as[old].clone(),
+            guard: 0,
         });
         origins.push(TaskOrigin {
             role: instances[first.instance].role.name.clone(),
@@ -129,6 +131,20 @@ pub(super) fn arrange(
         graph,
         roles: instances.iter().map(|instance| instance.role.name.to_string()).collect(),
     })
+}
+
+/// Roles beside the first that want the very same.
+fn other_roles(task: &Merged<'_>, instances: &[Instance]) -> Vec<String> {
+    let role = |draft: &Draft<'_>| &instances[draft.instance].role.name;
+    let first = role(task.first());
+    let mut others: Vec<String> = Vec::new();
+    for draft in &task.drafts {
+        let name = role(draft);
+        if name != first && !others.iter().any(|known| **known == **name) {
+            others.push(name.to_string());
+        }
+    }
+    others
 }
 
 /// The id of each task, unique on the host: what `id:` says or `module:subject`, with `#2`, `#3` where it repeats.
