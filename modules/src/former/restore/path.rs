@@ -76,25 +76,16 @@ impl PathWas {
             let show = |mode: u32| Some(format!("{mode:04o}"));
             changes.push(Change::new("mode", show(stat.mode), show(attributes.mode)));
         }
-        if stat.uid != attributes.uid {
-            let show = |uid| Some(context.node.user_name(uid));
-            changes.push(Change::new("owner", show(stat.uid), show(attributes.uid)));
-        }
-        if stat.gid != attributes.gid {
-            let show = |gid| Some(context.node.group_name(gid));
-            changes.push(Change::new("group", show(stat.gid), show(attributes.gid)));
-        }
-        if !context.planning() {
-            let now = context
-                .node
-                .extended(&self.path)
-                .doing(format_args!("reading the attributes of {}", self.path.display()))?;
-            if now != *extended {
-                let show = |list: &Extended| {
-                    Some(list.keys().map(|name| String::from_utf8_lossy(name)).collect::<Vec<_>>().join(", "))
-                };
-                changes.push(Change::new("extended attributes", show(&now), show(extended)));
-            }
+        changes.extend(owner_differences(context, stat, attributes.uid, attributes.gid));
+        let now = context
+            .node
+            .extended(&self.path)
+            .doing(format_args!("reading the attributes of {}", self.path.display()))?;
+        if now != *extended {
+            let show = |list: &Extended| {
+                Some(list.keys().map(|name| String::from_utf8_lossy(name)).collect::<Vec<_>>().join(", "))
+            };
+            changes.push(Change::new("extended attributes", show(&now), show(extended)));
         }
         Ok(changes)
     }
@@ -125,7 +116,7 @@ impl PathWas {
                     });
                 }
             }
-            Former::Link { target, .. } => {
+            Former::Link { target, uid, gid } => {
                 let now = context
                     .node
                     .read_link(&self.path)
@@ -138,6 +129,7 @@ impl PathWas {
                         show(OsStr::from_bytes(target)),
                     ));
                 }
+                changes.extend(owner_differences(context, stat, *uid, *gid));
             }
             _ => {}
         }
@@ -265,6 +257,19 @@ impl PathWas {
         }
         Ok(())
     }
+}
+
+fn owner_differences(context: &Context<'_>, stat: &Stat, uid: u32, gid: u32) -> Vec<Change> {
+    let mut changes = Vec::new();
+    if stat.uid != uid {
+        let show = |uid| Some(context.node.user_name(uid));
+        changes.push(Change::new("owner", show(stat.uid), show(uid)));
+    }
+    if stat.gid != gid {
+        let show = |gid| Some(context.node.group_name(gid));
+        changes.push(Change::new("group", show(stat.gid), show(gid)));
+    }
+    changes
 }
 
 impl Resource for PathWas {
