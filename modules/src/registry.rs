@@ -8,6 +8,7 @@ pub static MODULES: &[Module] = &[
     library::directory::MODULE,
     library::link::MODULE,
     library::tree::MODULE,
+    library::download::MODULE,
     library::line::MODULE,
     library::command::MODULE,
     library::package::MODULE,

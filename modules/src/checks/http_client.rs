@@ -70,15 +70,185 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+/// What came before a body that was streamed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Status code.
+    pub status: u16,
+    /// Where a redirection leads.
+    pub location: Option<String>,
+}
+
+/// Sends a request and writes the body of the response as it comes; it must come whole.
+///
+/// # Errors
+/// What failed, a fragment such as `the connection was closed within the answer`.
+pub fn download(
+    stream: &mut TcpStream,
+    request: &Request<'_>,
+    end: Instant,
+    stopping: &dyn Fn() -> bool,
+    body: &mut dyn Write,
+) -> Result<Head, String> {
+    stream.set_write_timeout(Some(left(end))).map_err(tell)?;
+    stream.write_all(&encode(request)).map_err(tell)?;
+    let mut arriving = Arriving { stream, end, stopping, buffer: Vec::new() };
+    let head = loop {
+        let head = arriving.head()?;
+        let text = String::from_utf8_lossy(&head).into_owned();
+        let status = status_of(&text).ok_or("what answered does not speak HTTP")?;
+        // An interim response: the real one follows.
+        if !(100..200).contains(&status) || status == 101 {
+            break (status, text);
+        }
+    };
+    let (status, text) = head;
+    let head = Head { status, location: header(&text, "location") };
+    if status != 200 {
+        return Ok(head);
+    }
+    if let Some(coding) = header(&text, "transfer-encoding").filter(|coding| coding != "identity") {
+        if !coding.eq_ignore_ascii_case("chunked") {
+            return Err(format!("the answer comes as {coding:?}, which was not asked for"));
+        }
+        arriving.chunks(body)?;
+        return Ok(head);
+    }
+    match header(&text, "content-length").map(|length| length.parse::<u64>()) {
+        Some(Ok(length)) => arriving.pass_on(length, body)?,
+        Some(Err(_)) => return Err("the answer's Content-Length is not a number".into()),
+        // The end of the connection is the end of the body.
+        None => while arriving.pass_on_some(u64::MAX, body)? > 0 {},
+    }
+    Ok(head)
+}
+
+/// Longest head and longest line of a chunk's size, in bytes.
+const HEAD_LIMIT: usize = 64 * 1024;
+
+/// A response as it comes.
+struct Arriving<'a> {
+    stream: &'a mut TcpStream,
+    end: Instant,
+    stopping: &'a dyn Fn() -> bool,
+    /// What was read and not yet used.
+    buffer: Vec<u8>,
+}
+
+impl Arriving<'_> {
+    /// Reads more; false at the end of the connection.
+    fn more(&mut self) -> Result<bool, String> {
+        let mut piece = vec![0; 64 * 1024];
+        loop {
+            if (self.stopping)() {
+                return Err("the run was stopped".into());
+            }
+            if Instant::now() >= self.end {
+                return Err("no whole answer came in time".into());
+            }
+            // Not longer, so that the end of a run is seen.
+            let wait = left(self.end).min(Duration::from_secs(1));
+            self.stream.set_read_timeout(Some(wait)).map_err(tell)?;
+            match self.stream.read(&mut piece) {
+                Ok(count) => {
+                    self.buffer.extend_from_slice(&piece[..count]);
+                    return Ok(count > 0);
+                }
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                    ) => {}
+                Err(error) => return Err(tell(error)),
+            }
+        }
+    }
+
+    fn head(&mut self) -> Result<Vec<u8>, String> {
+        loop {
+            if let Some((head, body)) = split_head(&self.buffer) {
+                let (head, body) = (head.to_vec(), body.to_vec());
+                self.buffer = body;
+                return Ok(head);
+            }
+            if !b"HTTP/".starts_with(&self.buffer[..self.buffer.len().min(5)]) {
+                return Err("what answered does not speak HTTP".into());
+            }
+            if self.buffer.len() > HEAD_LIMIT {
+                return Err("the answer's head is too long".into());
+            }
+            if !self.more()? {
+                return Err("the connection was closed before an answer came".into());
+            }
+        }
+    }
+
+    /// Writes what is there of the next `most` bytes, at least one unless the connection has ended.
+    fn pass_on_some(&mut self, most: u64, body: &mut dyn Write) -> Result<u64, String> {
+        if self.buffer.is_empty() && !self.more()? {
+            return Ok(0);
+        }
+        let count = self.buffer.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+        body.write_all(&self.buffer[..count]).map_err(|error| format!("keeping it: {error}"))?;
+        self.buffer.drain(..count);
+        Ok(count as u64)
+    }
+
+    fn pass_on(&mut self, mut length: u64, body: &mut dyn Write) -> Result<(), String> {
+        while length > 0 {
+            match self.pass_on_some(length, body)? {
+                0 => {
+                    return Err(format!(
+                        "the connection was closed {length} bytes before the end of the answer"
+                    ));
+                }
+                count => length -= count,
+            }
+        }
+        Ok(())
+    }
+
+    fn chunks(&mut self, body: &mut dyn Write) -> Result<(), String> {
+        loop {
+            let line = self.line()?;
+            let size = line.split(';').next().unwrap_or_default().trim();
+            let size = u64::from_str_radix(size, 16).map_err(|_| "the answer's chunks are damaged")?;
+            if size == 0 {
+                return Ok(());
+            }
+            self.pass_on(size, body)?;
+            if !self.line()?.is_empty() {
+                return Err("the answer's chunks are damaged".into());
+            }
+        }
+    }
+
+    /// One line without its end.
+    fn line(&mut self) -> Result<String, String> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
+            }
+            if self.buffer.len() > HEAD_LIMIT || !self.more()? {
+                return Err("the connection was closed within the answer".into());
+            }
+        }
+    }
+}
+
+fn tell(error: io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer came in time".to_owned(),
+        _ => format!("the connection broke: {error}"),
+    }
+}
+
 /// Sends a request and reads the response.
 ///
 /// # Errors
 /// What failed, a fragment such as `the connection was closed before an answer came`.
 pub fn exchange(stream: &mut TcpStream, request: &Request<'_>, end: Instant) -> Result<Response, String> {
-    let tell = |error: io::Error| match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer came in time".to_owned(),
-        _ => format!("the connection broke: {error}"),
-    };
     stream.set_write_timeout(Some(left(end))).map_err(tell)?;
     stream.write_all(&encode(request)).map_err(tell)?;
     let mut received = Vec::new();
@@ -149,23 +319,12 @@ fn decode(received: &[u8], method: &str, ended: bool) -> Result<Option<Response>
         return Ok(None);
     };
     let head = String::from_utf8_lossy(head);
-    let mut lines = head.lines();
-    let first = lines.next().unwrap_or_default();
-    let status = first
-        .strip_prefix("HTTP/")
-        .and_then(|rest| rest.split_whitespace().nth(1))
-        .and_then(|status| status.parse::<u16>().ok())
-        .ok_or("what answered does not speak HTTP")?;
+    let status = status_of(&head).ok_or("what answered does not speak HTTP")?;
     if (100..200).contains(&status) && status != 101 {
         // An interim response: the real one follows.
         return decode(body, method, ended);
     }
-    let header = |name: &str| {
-        let mut headers = head.lines().skip(1).filter_map(|line| line.split_once(':'));
-        headers
-            .find(|(given, _)| given.trim().eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim().to_owned())
-    };
+    let header = |name: &str| header(&head, name);
     let whole = |body: &[u8]| Ok(Some(Response { status, body: body.to_vec() }));
     if method == "HEAD" || matches!(status, 101 | 204 | 304) {
         return whole(&[]);
@@ -183,6 +342,19 @@ fn decode(received: &[u8], method: &str, ended: bool) -> Result<Option<Response>
         _ if ended => whole(body),
         _ => Ok(None),
     }
+}
+
+fn status_of(head: &str) -> Option<u16> {
+    let rest = head.lines().next()?.strip_prefix("HTTP/")?;
+    rest.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// The value of the first header of this name.
+fn header(head: &str, name: &str) -> Option<String> {
+    let mut headers = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+    headers
+        .find(|(given, _)| given.trim().eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim().to_owned())
 }
 
 /// Head and body, where the blank line between them is there.

@@ -19,5 +19,6 @@ pub use address::Address;
 pub use command::CommandProbe;
 pub use file::{FileProbe, FileState};
 pub use http::{HttpProbe, Url};
-pub use port::{PortProbe, PortState};
+pub use http_client::{Request, Target, download};
+pub use port::{PortProbe, PortState, connect};
 pub use probe::{Check, Miss, ONE_LOOK, Probe, Seeing, poll, seconds};

@@ -111,7 +111,7 @@ pub fn difference(
         After::Bytes(bytes) => text_diff(old, bytes),
         After::Named(content) => match context.contents.fetch(&content.digest, content.size)? {
             Content::Bytes(bytes) => text_diff(old, &bytes),
-            Content::Spooled { .. } => None,
+            Content::Spooled { .. } | Content::Held(_) => None,
         },
     };
     Ok(change.with_diff(diff))

@@ -1,5 +1,7 @@
 //! The modules, one file each; `registry.rs` lists them.
 
+mod checksum;
+mod fetch;
 mod account_name;
 pub(crate) mod content;
 mod glob;
@@ -12,6 +14,7 @@ mod text_edit;
 mod trial;
 mod walk;
 
+pub mod download;
 pub mod authorized_key;
 pub mod command;
 pub mod directory;

@@ -1,6 +1,6 @@
 //! Commands that run on a node.
 
-use std::{collections::BTreeMap, io, path::PathBuf, time::Instant};
+use std::{collections::BTreeMap, io, os::fd::BorrowedFd, path::PathBuf, time::Instant};
 
 use cm_wire::{Output, Stream};
 
@@ -17,6 +17,10 @@ pub struct Command<'a> {
     pub env: BTreeMap<String, String>,
     /// Standard input; empty otherwise.
     pub stdin: Option<Vec<u8>>,
+    /// A file as standard input, in place of `stdin`.
+    pub input: Option<BorrowedFd<'a>>,
+    /// A file or pipe that takes standard output, of which nothing is kept or shown then.
+    pub output: Option<BorrowedFd<'a>>,
     /// The user to run as, with that user's groups and home; none: the agent's own.
     pub run_as: Option<String>,
     /// The process group is killed at this time.
@@ -36,6 +40,8 @@ impl Command<'_> {
             cwd: None,
             env: BTreeMap::new(),
             stdin: None,
+            input: None,
+            output: None,
             run_as: None,
             deadline: Instant::now() + std::time::Duration::from_secs(600),
             live: None,

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use cm_wire::Digest;
@@ -102,6 +103,8 @@ pub enum Content {
         /// Its length in bytes.
         size: u64,
     },
+    /// In a file without a name.
+    Held(Arc<super::Held>),
 }
 
 impl Content {
@@ -111,6 +114,7 @@ impl Content {
         match self {
             Self::Bytes(bytes) => Digest::of(bytes),
             Self::Spooled { digest, .. } => *digest,
+            Self::Held(held) => held.digest,
         }
     }
 
@@ -120,6 +124,7 @@ impl Content {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::Spooled { size, .. } => *size,
+            Self::Held(held) => held.size,
         }
     }
 }

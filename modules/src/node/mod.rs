@@ -8,6 +8,7 @@ mod accounts;
 mod commands;
 mod files;
 mod packages;
+mod streams;
 mod settings;
 mod units;
 
@@ -18,6 +19,7 @@ pub use files::{Attributes, Content, Extended, FileKind, Files, Stat, Validate};
 pub use packages::{
     InstalledPackage, PackageAction, PackageRequest, Packages, Predicted, Refusal, Remains, Transacted,
     Transaction, Waiting,
+pub use streams::{Held, Source, Spool, Streams};
 };
 pub use settings::{SettingKind, Settings};
 pub use units::{UnitAction, UnitState, Units};
@@ -25,7 +27,7 @@ pub use units::{UnitAction, UnitState, Units};
 use crate::Prefetch;
 
 /// A whole machine.
-pub trait Node: Files + Commands + Accounts + Packages + Units + Settings + Send + Sync {
+pub trait Node: Files + Streams + Commands + Accounts + Packages + Units + Settings + Send + Sync {
     /// Reads in one go what many looks want; failures show at the looks themselves.
     fn prefetch(&self, wants: &Prefetch) {
         if !wants.units.is_empty() {

@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     ffi::{OsStr, OsString},
-    io,
+    io::{self, Read},
     ops::Bound,
     path::{Component, Path, PathBuf},
     sync::{
@@ -21,7 +21,7 @@ use cm_wire::Digest;
 use super::{Empty, Overlay};
 use crate::{
     Problem,
-    node::{Attributes, Content, Extended, FileKind, Files, Stat, Validate, led_astray},
+    node::{Attributes, Content, Extended, FileKind, Files, Source, Stat, Validate, led_astray},
     real::read_spooled,
 };
 
@@ -47,6 +47,7 @@ enum Purpose {
 pub(super) struct FilesLayer {
     changes: Mutex<Changes>,
     made: AtomicU64,
+    /// Extended attributes of what is in the changes, where they are not as below.
     extended: Mutex<BTreeMap<PathBuf, Extended>>,
 }
 
@@ -77,6 +78,12 @@ impl FilesLayer {
     fn lock(&self) -> MutexGuard<'_, Changes> {
         // Every change of the map is one call; it is whole even where a thread panicked.
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something new at this path or below it has none of the old one's.
+    fn forget_extended(&self, place: &Path) {
+        let mut extended = self.extended.lock().unwrap_or_else(PoisonError::into_inner);
+        extended.retain(|path, _| !path.starts_with(place));
     }
 
     fn stat(&self, kind: FileKind, attributes: Attributes, size: u64) -> Stat {
@@ -193,6 +200,15 @@ impl Overlay<'_> {
         }
     }
 
+    /// What the layer holds of a file, with the path it has below; none: what is below holds.
+    pub(super) fn content_at(&self, path: &Path) -> io::Result<(PathBuf, Option<Content>)> {
+        let (place, entry) = self.find_file(path)?;
+        match entry.body {
+            Body::File(content) => Ok((place, Some(content))),
+            _ => Ok((place, None)),
+        }
+    }
+
     fn names(&self, changes: &Changes, place: &Path, directory: &Entry) -> io::Result<BTreeSet<OsString>> {
         let mut names: BTreeSet<OsString> = match directory.body {
             Body::Below => self.below.list(place)?.into_iter().collect(),
@@ -280,6 +296,11 @@ impl Files for Overlay<'_> {
             Body::File(content) if content.size() > limit => Err(io::ErrorKind::FileTooLarge.into()),
             Body::File(Content::Bytes(bytes)) => Ok(bytes),
             Body::File(Content::Spooled { path, .. }) => read_spooled(&path, limit),
+            Body::File(content @ Content::Held(_)) => {
+                let mut bytes = Vec::new();
+                Source::of_content(&content)?.read_to_end(&mut bytes)?;
+                Ok(bytes)
+            }
             _ => self.below.read(&place, limit),
         }
     }
@@ -317,10 +338,13 @@ impl Files for Overlay<'_> {
         attributes: Attributes,
         _validate: Option<Validate<'_>>,
     ) -> io::Result<Result<(), Problem>> {
+        let replaces = self.stat(path)?.is_some_and(|stat| stat.kind == FileKind::File);
+        let extended = if replaces { self.extended(path)? } else { Extended::new() };
         self.put(path, "a file", |_, _| {
             let stat = self.files.stat(FileKind::File, attributes, content.size());
             Ok(Entry { stat, body: Body::File(content.clone()) })
         })?;
+        self.set_extended(path, &extended)?;
         Ok(Ok(()))
     }
 
@@ -407,6 +431,7 @@ impl Files for Overlay<'_> {
             return Err(io::ErrorKind::DirectoryNotEmpty.into());
         }
         forget_under(&mut changes, &place);
+        self.files.forget_extended(&place);
         changes.insert(place, None);
         Ok(())
     }
@@ -419,6 +444,7 @@ impl Files for Overlay<'_> {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is the root directory"));
         }
         forget_under(&mut changes, &place);
+        self.files.forget_extended(&place);
         changes.insert(place, None);
         Ok(())
     }

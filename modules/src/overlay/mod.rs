@@ -9,6 +9,7 @@ mod commands;
 mod files;
 mod packages;
 mod settings;
+mod streams;
 mod units;
 
 use std::sync::atomic::{AtomicBool, Ordering};

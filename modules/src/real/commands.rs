@@ -73,8 +73,15 @@ impl Commands for Real {
             .env_clear()
             .envs(self.environment(identity.as_ref()))
             .envs(&command.env)
-            .stdin(if command.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
-            .stdout(Stdio::piped())
+            .stdin(match command.input {
+                Some(input) => Stdio::from(input.try_clone_to_owned()?),
+                None if command.stdin.is_some() => Stdio::piped(),
+                None => Stdio::null(),
+            })
+            .stdout(match command.output {
+                Some(output) => Stdio::from(output.try_clone_to_owned()?),
+                None => Stdio::piped(),
+            })
             .stderr(Stdio::piped());
         // Only a change of rights needs rights: a user may name itself.
         let switch = identity.filter(|identity| identity.uid != geteuid().as_raw() || geteuid().is_root());

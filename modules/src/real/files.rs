@@ -256,7 +256,7 @@ fn read_up_to(file: File, size: u64, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Opens a regular file for reading; a pipe or device is never waited for or touched.
-fn open_file(path: &Path) -> io::Result<(File, u64)> {
+pub(super) fn open_file(path: &Path) -> io::Result<(File, u64)> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
         Ok(file) => file,

@@ -15,8 +15,10 @@ mod debian_version;
 mod dpkg;
 mod files;
 mod packages;
+mod streams;
 mod settings;
 mod units;
+pub use streams::{Held, Source, Spool};
 
 pub(crate) use files::read_spooled;
 

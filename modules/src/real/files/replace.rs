@@ -26,7 +26,7 @@ use super::{
     FilesState, extended, mode_bits,
     parent::{Parent, ids, mounted},
 };
-use crate::node::{Attributes, Content};
+use crate::node::{Attributes, Content, Source};
 
 /// Names of temporary files: `.cm-<16 hexadecimal digits>.tmp`, the first half of them the run's own.
 #[derive(Default)]
@@ -141,6 +141,9 @@ impl<'a> Replacement<'a> {
         let mut file = File::from(self.it().try_clone()?);
         match content {
             Content::Bytes(bytes) => file.write_all(bytes)?,
+            Content::Held(_) => {
+                io::copy(&mut Source::of_content(content)?, &mut file)?;
+            }
             Content::Spooled { path, size, .. } => {
                 let mut spooled = File::open(path)?;
                 // The kernel copies (copy_file_range(2), sendfile(2)) where it can.
