@@ -5,7 +5,7 @@ use std::{io::IsTerminal, time::Duration};
 use cm_engine::{Run, RunEvent};
 use cm_state::StateError;
 use cm_wire::Mode;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     exit::Exit,
@@ -15,9 +15,6 @@ use crate::{
     record::Recorder,
     report::{JsonReporter, PlainReporter, Reporter, RunHeader, Summary, TerminalReporter},
 };
-
-/// Events that may wait for a slow terminal or disk before hosts are made to wait.
-const BACKLOG: usize = 4096;
 
 /// Results of hosts are written when nothing has happened for this long: a killed `cm` loses little.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -50,7 +47,7 @@ pub async fn drive(
     mut listen: impl FnMut(&RunEvent),
 ) -> Result<Exit, Failure> {
     let mode = run.options.mode;
-    let (sender, mut events) = mpsc::channel(BACKLOG);
+    let (sender, mut events) = cm_engine::event_channel();
     let work = tokio::spawn(cm_engine::run(run, interrupt.stop.clone(), sender));
     let mut summary = Summary::default();
     let mut writable = true;

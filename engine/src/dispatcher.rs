@@ -4,15 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use cm_transport::Connector;
 use cm_wire::{Begin, Mode};
-use tokio::{
-    sync::{Semaphore, mpsc},
-    task::JoinSet,
-    time::Instant,
-};
+use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    AgentPrograms, HostEnd, HostReport, HostTarget, OtherFacts, Planner, RunEvent, executor,
+    AgentPrograms, EventSender, HostEnd, HostReport, HostTarget, OtherFacts, Planner, RunEvent, executor,
     facts_pool::FactsPool,
 };
 
@@ -74,17 +70,34 @@ pub(crate) struct Shared {
     pub stop: CancellationToken,
     pub stop_now: CancellationToken,
     until: Option<Instant>,
-    events: mpsc::Sender<RunEvent>,
+    events: EventSender,
 }
 
 impl Shared {
+    /// What the executors of a run share, and its stages.
+    pub fn of(run: Run, stop: Stop, events: EventSender) -> (Vec<Vec<HostTarget>>, Arc<Self>) {
+        let hosts = run.stages.iter().flatten().map(|target| Arc::clone(&target.name));
+        let shared = Self {
+            facts: FactsPool::new(hosts, run.remembered),
+            forks: Arc::new(Semaphore::new(run.options.forks.max(1))),
+            until: run.options.timeout.map(|limit| Instant::now() + limit),
+            options: run.options,
+            planner: run.planner,
+            programs: run.programs,
+            connector: run.connector,
+            stop: stop.gently,
+            stop_now: stop.now,
+            events,
+        };
+        (run.stages, Arc::new(shared))
+    }
+
     /// Tells an event; waits when whoever shows and stores them cannot keep up.
     pub async fn tell(&self, event: RunEvent) {
         if self.options.fail_fast && failed(&event) {
             self.stop.cancel();
         }
-        // Nobody listens any more only when the program ends.
-        let _ = self.events.send(event).await;
+        self.events.send(event).await;
     }
 
     pub fn begin(&self) -> Begin {
@@ -97,6 +110,11 @@ impl Shared {
             parallel: 0,
             lock_wait: u32::try_from(self.options.lock_wait.as_secs()).unwrap_or(u32::MAX),
             paranoid: self.options.paranoid,
+            whole_roles: Vec::new(),
+            prune: Vec::new(),
+            undo: None,
+            journal_limit: 0,
+            resumed: None,
             redact: Vec::new(),
         }
     }
@@ -121,25 +139,13 @@ fn failed(event: &RunEvent) -> bool {
 }
 
 /// Runs all hosts; returns when each has ended. Every host ends with one [`RunEvent::HostEnded`].
-pub async fn run(run: Run, stop: Stop, events: mpsc::Sender<RunEvent>) {
-    let hosts = run.stages.iter().flatten().map(|target| Arc::clone(&target.name));
-    let shared = Arc::new(Shared {
-        facts: FactsPool::new(hosts, run.remembered),
-        forks: Arc::new(Semaphore::new(run.options.forks.max(1))),
-        until: run.options.timeout.map(|limit| Instant::now() + limit),
-        options: run.options,
-        planner: run.planner,
-        programs: run.programs,
-        connector: run.connector,
-        stop: stop.gently,
-        stop_now: stop.now,
-        events,
-    });
+pub async fn run(run: Run, stop: Stop, events: EventSender) {
+    let (stages, shared) = Shared::of(run, stop, events);
     let needs_all = shared.planner.as_ref().is_some_and(|planner| planner.needs_other_facts());
-    if needs_all && run.stages.len() > 1 {
-        gather_facts(&shared, run.stages.iter().skip(1).flatten().cloned()).await;
+    if needs_all && stages.len() > 1 {
+        gather_facts(&shared, stages.iter().skip(1).flatten().cloned()).await;
     }
-    for stage in run.stages {
+    for stage in stages {
         let mut hosts = JoinSet::new();
         for target in stage {
             // Never closed.

@@ -4,15 +4,19 @@ use std::{collections::HashMap, path::Path, sync::Arc, time::Instant};
 
 use cm_plan::ContentSource;
 use cm_transport::Connection;
-use cm_wire::{Begin, Digest, Event, Facts, FromAgent, Outcome, Refusal, Task, TaskResult, ToAgent};
+use cm_wire::{
+    AddedTask, Begin, Digest, Event, Facts, FromAgent, Outcome, Refusal, Task, TaskResult, ToAgent,
+};
 use tokio::{
     io::AsyncReadExt,
     sync::{OwnedSemaphorePermit, mpsc},
     time::{Duration, interval},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     HostCatalog, HostEnd, HostReport, RunEvent, TaskLabel, Trouble,
+    bounds::{Bounds, Excess, cut},
     dispatcher::Shared,
     session::{self, AgentError, FromNode, Start, ToNode},
     target::{HostTarget, Reach},
@@ -24,6 +28,11 @@ const PIECE: usize = 128 * 1024;
 const PING: Duration = Duration::from_secs(10);
 /// Tasks are sent in frames of at most this many.
 const TASKS_IN_A_FRAME: usize = 200;
+
+/// Time that a node has to take what was being sent to it when its run ended.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The longest reason of a refusal that is told, in bytes.
+const REASON: usize = 4096;
 
 const REACH: &str = "could not reach";
 const LOST: &str = "lost the agent on";
@@ -104,10 +113,20 @@ impl Work {
             return HostEnd::Cancelled;
         }
         self.shared.tell(RunEvent::Connecting { host: Arc::clone(&self.host) }).await;
-        let mut connection = match self.connect(target).await {
-            Ok(connection) => connection,
-            Err(trouble) => return HostEnd::Unreachable(trouble),
-        };
+        match self.connect(target).await {
+            Ok(connection) => self.serve(connection, target, permit, start).await,
+            Err(trouble) => HostEnd::Unreachable(trouble),
+        }
+    }
+
+    /// All that happens over one connection.
+    async fn serve(
+        &mut self,
+        mut connection: Connection,
+        target: &HostTarget,
+        permit: OwnedSemaphorePermit,
+        start: Instant,
+    ) -> HostEnd {
         let host_key = connection.host_key_fingerprint().map(str::to_owned);
         let how = Start {
             programs: &self.shared.programs,
@@ -204,10 +223,24 @@ impl Work {
         if let Err(error) = send_catalog(&mut to, begin, tasks).await {
             return (self.lost(from, &error).await, None);
         }
+        let mut bounds = Bounds::new(self.labels.len(), contents.len());
+        // Its length is bounded by how often a node may ask.
         let (needs, wanted) = mpsc::unbounded_channel();
-        let speak = speak(to, wanted, contents, Arc::clone(&self.shared));
-        let hear = self.hear(from, needs);
-        // The speaker ends when the hearer drops its end of the channel.
+        let over = CancellationToken::new();
+        let shared = Arc::clone(&self.shared);
+        let hear = async {
+            let end = self.hear(from, needs, &mut bounds).await;
+            over.cancel();
+            end
+        };
+        // The speaker ends when the hearer drops its end of the channel, but it may be at sending something to
+        // a node that does not read.
+        let speak = async {
+            tokio::select! {
+                to = speak(to, wanted, contents, shared) => to,
+                () = async { over.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => None,
+            }
+        };
         let (end, to) = tokio::join!(hear, speak);
         drop(permit);
         (end, to)
@@ -222,29 +255,61 @@ impl Work {
     }
 
     /// Reads what the agent says until the run has ended there.
-    async fn hear(&mut self, mut from: FromNode, needs: mpsc::UnboundedSender<Digest>) -> HostEnd {
+    async fn hear(
+        &mut self,
+        mut from: FromNode,
+        needs: mpsc::UnboundedSender<Digest>,
+        bounds: &mut Bounds,
+    ) -> HostEnd {
         loop {
             match from.next().await {
                 Ok(FromAgent::Events(events)) => {
                     for event in events {
-                        self.event(event).await;
+                        match bounds.admit(event) {
+                            Ok(Some(event)) => self.event(event, bounds).await,
+                            Ok(None) => {}
+                            Err(excess) => return HostEnd::Unreachable(told(&excess.into())),
+                        }
                     }
                 }
                 Ok(FromAgent::Need(digests)) => {
+                    if let Err(excess) = bounds.asked(digests.len()) {
+                        return HostEnd::Unreachable(told(&excess.into()));
+                    }
                     // The speaker is gone only when the link is; then the next read says so.
                     for digest in digests {
                         let _ = needs.send(digest);
                     }
                 }
+                Ok(FromAgent::Added(tasks)) => {
+                    if let Err(excess) = bounds.added(&tasks) {
+                        return HostEnd::Unreachable(told(&excess.into()));
+                    }
+                    let label = |task: AddedTask| TaskLabel {
+                        id: task.id.into(),
+                        role: task.role.into(),
+                        place: "the node's journal".into(),
+                        check: false,
+                    };
+                    self.labels = self.labels.iter().cloned().chain(tasks.into_iter().map(label)).collect();
+                }
                 Ok(FromAgent::Done) => return self.verdict(),
                 Ok(FromAgent::Refused(refusal)) => return HostEnd::Refused(refused(refusal)),
-                Ok(FromAgent::Alive | FromAgent::Hello(_)) => {}
+                // Read where a run asks for them.
+                Ok(
+                    FromAgent::Alive
+                    | FromAgent::ConfirmWanted { .. }
+                    | FromAgent::Confirmed(_)
+                    | FromAgent::Rebooting { .. }
+                    | FromAgent::Ledger { .. },
+                ) => {}
+                Ok(FromAgent::Hello(_)) => return HostEnd::Unreachable(told(&Excess::Hello.into())),
                 Err(error) => return HostEnd::Unreachable(told(&error)),
             }
         }
     }
 
-    async fn event(&mut self, event: Event) {
+    async fn event(&mut self, event: Event, bounds: &mut Bounds) {
         let host = Arc::clone(&self.host);
         let label = |task: u32| self.labels.get(task as usize).cloned();
         let event = match event {
@@ -254,14 +319,13 @@ impl Work {
                 label(task).map(|task| RunEvent::Output { host, task, stream, text })
             }
             Event::Note(text) => Some(RunEvent::Note { host, text }),
+            Event::Orphan { item, task, role } => Some(RunEvent::Note {
+                host,
+                text: format!("{item} is orphaned: role {role} has no {task} any more"),
+            }),
             Event::Ended(result) => {
-                // A result for a task that was never sent, or a second one, is not of our making: passed over.
-                let known = self.results.len() < self.labels.len();
-                let task = label(result.task).filter(|_| known);
-                if task.is_some() {
-                    self.results.push(result.clone());
-                }
-                task.map(|task| RunEvent::TaskEnded { host, task, result })
+                self.results.push(bounds.keep(&result));
+                label(result.task).map(|task| RunEvent::TaskEnded { host, task, result })
             }
         };
         if let Some(event) = event {
@@ -379,6 +443,7 @@ fn told(error: &AgentError) -> Trouble {
         | AgentError::Session(_)
         | AgentError::Silent { .. }
         | AgentError::Protocol(_) => LOST,
+        AgentError::Excess(_) => "broke off with",
         _ => "could not start the agent on",
     };
     Trouble::new(what, error.to_string()).hint(error.hint())
@@ -386,12 +451,17 @@ fn told(error: &AgentError) -> Trouble {
 
 fn refused(refusal: Refusal) -> Trouble {
     match refusal {
-        Refusal::Locked { holder } => Trouble::new(REFUSED, format!("{holder} holds the node"))
-            .hint(Some("wait for it to end; `--lock-wait SECONDS` waits longer".into())),
-        Refusal::State { reason } => Trouble::new(REFUSED, reason)
+        Refusal::Locked { holder } => {
+            Trouble::new(REFUSED, format!("{} holds the node", cut(holder, REASON)))
+                .hint(Some("wait for it to end; `--lock-wait SECONDS` waits longer".into()))
+        }
+        Refusal::State { reason } => Trouble::new(REFUSED, cut(reason, REASON))
             .hint(Some("/var/lib/cm must be writable: `df -h /var/lib/cm` and `mount` on the node".into())),
+        Refusal::Undo { reasons, hint } => {
+            Trouble { hints: hint.into_iter().collect(), ..Trouble::new(REFUSED, reasons.join("; ")) }
+        }
         Refusal::Protocol { reason } => {
-            Trouble::new(REFUSED, format!("the agent refused the catalog: {reason}"))
+            Trouble::new(REFUSED, format!("the agent refused the catalog: {}", cut(reason, REASON)))
                 .hint(Some("this is a bug of cm; nothing was changed".into()))
         }
     }
@@ -407,3 +477,6 @@ fn chain(error: &dyn std::error::Error) -> Vec<String> {
     }
     causes
 }
+
+#[cfg(test)]
+mod hostile;

@@ -5,9 +5,11 @@
 
 mod agent_program;
 mod bootstrap;
+mod bounds;
 mod catalog;
 mod dispatcher;
 mod event;
+mod event_channel;
 mod executor;
 mod facts_pool;
 mod project_planner;
@@ -16,9 +18,11 @@ mod target;
 
 pub use agent_program::{AgentProgram, AgentPrograms};
 pub use bootstrap::Become;
+pub use bounds::Excess;
 pub use catalog::{HostCatalog, OtherFacts, PlanFailure, Planner, TaskLabel};
 pub use dispatcher::{Run, RunOptions, Stop, run};
 pub use event::{HostEnd, HostReport, RunEvent, Trouble};
+pub use event_channel::{EventReceiver, EventSender, event_channel};
 pub use project_planner::{ProjectPlanner, catalog_of};
 pub use session::AgentError;
 pub use target::{HostTarget, Reach, SshReach};

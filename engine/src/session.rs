@@ -1,9 +1,9 @@
 //! A conversation with the agent of one node, over the two streams of one channel.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cm_transport::{Connection, ExitStatus, Session, SessionError, Stderr, Stdin, Stdout};
-use cm_wire::{Facts, FrameError, FromAgent, Secret, ToAgent, decode, encode};
+use cm_wire::{FRAME_LIMIT, Facts, FrameError, FromAgent, Secret, ToAgent, decode, encode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
@@ -12,6 +12,7 @@ use tokio::{
 use crate::{
     AgentPrograms,
     bootstrap::{self, Become, status},
+    bounds::{self, Excess, cut},
 };
 
 /// What an agent sends first; everything a login shell printed before it is passed over.
@@ -20,6 +21,12 @@ const MAGIC: &[u8] = b"\x01cm-agent-1\n";
 const PREAMBLE_LIMIT: usize = 256 * 1024;
 /// Time for the agent to say hello, once it is on the node.
 const HELLO_LIMIT: Duration = Duration::from_secs(60);
+/// Time for all of it, the sending of the agent over a slow link included.
+const START_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// What is told of the words of a node that did not start the agent, in bytes.
+const WORDS: usize = 4096;
+/// The longest name of an architecture, in bytes.
+const ARCH: usize = 64;
 /// An agent says something every five seconds; after this much silence it counts as lost.
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 
@@ -89,6 +96,9 @@ pub enum AgentError {
     /// The agent said something that is not of the protocol.
     #[error("the agent does not speak the protocol: {0}")]
     Protocol(String),
+    /// The agent says what no agent of ours says: something else may speak in its place.
+    #[error("the node broke the bounds of what an agent may say: {0}")]
+    Excess(#[from] Excess),
 }
 
 impl AgentError {
@@ -116,6 +126,9 @@ impl AgentError {
             ),
             Self::Died { .. } => "the node's journal keeps what was done; run the same command again to go on".into(),
             Self::Silent { .. } => "the machine may hang or the link may be cut; the next run goes on where this one stopped".into(),
+            Self::Excess(_) => {
+                "no agent of this cm does that: look at the node before you trust it again, it may have been taken over".into()
+            }
             Self::Session(SessionError::Lost { .. }) => {
                 "the machine may have gone down or the link been cut; the node's journal keeps what was done: \
                  run the same command again to go on"
@@ -169,6 +182,13 @@ pub struct Started {
 /// # Errors
 /// When it cannot be started, with what the node said.
 pub async fn start(connection: &mut Connection, start: &Start<'_>) -> Result<Started, AgentError> {
+    let during = "the agent was started";
+    timeout(START_LIMIT, begin(connection, start))
+        .await
+        .unwrap_or(Err(AgentError::Silent { limit: START_LIMIT, during }))
+}
+
+async fn begin(connection: &mut Connection, start: &Start<'_>) -> Result<Started, AgentError> {
     let command = bootstrap::command(start.programs, start.rights);
     let Session { stdin, stdout, stderr, exit } = connection.exec(&command).await?;
     let mut to = ToNode { stdin };
@@ -180,6 +200,9 @@ pub async fn start(connection: &mut Connection, start: &Start<'_>) -> Result<Sta
     loop {
         match from.opening(start.rights).await? {
             Opening::Agent => break,
+            Opening::Need { .. } if sent > 0 => {
+                return Err(AgentError::Protocol("the node asks for the agent a second time".into()));
+            }
             Opening::Need { arch, packed } => {
                 sent = send_program(&mut to, start.programs, &arch, packed).await?;
                 if sent == 0 {
@@ -190,7 +213,7 @@ pub async fn start(connection: &mut Connection, start: &Start<'_>) -> Result<Sta
             }
         }
     }
-    match from.next().await? {
+    match from.next_within(bounds::HELLO).await? {
         FromAgent::Hello(facts) => Ok(Started { to, from, facts, sent }),
         _ => Err(AgentError::Protocol("it did not say hello first".into())),
     }
@@ -203,7 +226,11 @@ async fn give_password(
     password: Option<&Secret>,
 ) -> Result<(), AgentError> {
     let mut asked = 0;
+    let until = Instant::now() + HELLO_LIMIT;
     loop {
+        if Instant::now() > until {
+            return Err(AgentError::Silent { limit: HELLO_LIMIT, during: "sudo was started" });
+        }
         let said = String::from_utf8_lossy(&from.stderr.so_far()).into_owned();
         let prompts = said.matches(bootstrap::SUDO_PROMPT).count();
         if prompts > asked {
@@ -326,7 +353,7 @@ impl FromNode {
                     let line = String::from_utf8_lossy(&line[..end]).into_owned();
                     self.buffer.drain(..=at + bootstrap::NEED.len() + end);
                     let (arch, form) = line.split_once(' ').unwrap_or((&line, "raw"));
-                    return Ok(Opening::Need { arch: arch.to_owned(), packed: form == "gz" });
+                    return Ok(Opening::Need { arch: cut(arch.to_owned(), ARCH), packed: form == "gz" });
                 }
             }
             if self.buffer.len() > PREAMBLE_LIMIT {
@@ -371,9 +398,10 @@ impl FromNode {
             }
             _ => {
                 let printed = String::from_utf8_lossy(&self.buffer).trim().to_owned();
+                let said = if said.is_empty() { printed } else { said };
                 AgentError::Unexpected {
                     ended: ended.map_or_else(|| "the session ended".into(), |status| format!("it {status}")),
-                    said: if said.is_empty() { printed } else { said },
+                    said: cut(said, WORDS),
                 }
             }
         }
@@ -384,7 +412,18 @@ impl FromNode {
     /// # Errors
     /// When the agent is silent for too long, has died, or speaks nonsense.
     pub async fn next(&mut self) -> Result<FromAgent, AgentError> {
+        self.next_within(FRAME_LIMIT).await
+    }
+
+    /// The next message, of at most `limit` bytes.
+    async fn next_within(&mut self, limit: usize) -> Result<FromAgent, AgentError> {
         loop {
+            let size = self.buffer.first_chunk::<4>().map_or(0, |head| u32::from_le_bytes(*head) as usize);
+            if size > limit {
+                return Err(AgentError::Protocol(format!(
+                    "a message of {size} bytes, where {limit} are allowed"
+                )));
+            }
             match decode(&self.buffer) {
                 Ok(Some((message, used))) => {
                     self.buffer.drain(..used);
@@ -423,7 +462,8 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 }
 
 fn last_line(text: &str) -> String {
-    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned()
+    let line = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    cut(line.trim().to_owned(), WORDS)
 }
 
 #[cfg(test)]
