@@ -46,6 +46,12 @@ pub fn gather() -> Facts {
     }
 }
 
+/// The package manager of this machine, empty where none is known.
+pub(crate) fn package_manager() -> &'static str {
+    let os = system::parse_os(&first_of(&["/etc/os-release", "/usr/lib/os-release"]));
+    system::package_manager(&os.family, &exists)
+}
+
 /// A small file as text, empty where it cannot be read.
 fn text(path: &str) -> String {
     std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()

@@ -204,7 +204,16 @@ impl Resource for Package {
                 Err(problem) => return Err(problem),
             }
         }
-        Ok(Seen::from_changes(self.present_differences(context, installed.as_ref())?))
+        let changes = self.present_differences(context, installed.as_ref())?;
+        if changes.is_empty()
+            && self.state == State::Latest
+            && context.disturbed
+            && context.node.sources_may_appear()
+        {
+            // A source that an earlier task of the plan would add may have a newer one.
+            return Ok(Seen::Unknown);
+        }
+        Ok(Seen::from_changes(changes))
     }
 
     fn change(&self, context: &Context<'_>) -> Result<Effect, Problem> {

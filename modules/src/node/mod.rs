@@ -8,8 +8,8 @@ mod accounts;
 mod commands;
 mod files;
 mod packages;
-mod streams;
 mod settings;
+mod streams;
 mod units;
 
 pub use accounts::{Accounts, Group, GroupChange, User, UserChange};
@@ -17,11 +17,11 @@ pub use commands::{Command, Commands, Finished, Live};
 pub(crate) use files::led_astray;
 pub use files::{Attributes, Content, Extended, FileKind, Files, Stat, Validate};
 pub use packages::{
-    InstalledPackage, PackageAction, PackageRequest, Packages, Predicted, Refusal, Remains, Transacted,
+    InstalledPackage, PackageAction, PackageManager, PackageRequest, Packages, Predicted, Refusal, Remains, Transacted,
     Transaction, Waiting,
-pub use streams::{Held, Source, Spool, Streams};
 };
 pub use settings::{SettingKind, Settings};
+pub use streams::{Held, Source, Spool, Streams};
 pub use units::{UnitAction, UnitState, Units};
 
 use crate::Prefetch;

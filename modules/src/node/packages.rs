@@ -20,6 +20,38 @@ pub struct InstalledPackage {
     pub provided_by: Option<String>,
 }
 
+/// The package managers that `cm` knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PackageManager {
+    /// apt and dpkg: Debian and its kin.
+    Apt,
+    /// dnf, of version 4 or 5: Red Hat and its kin.
+    Dnf,
+    /// zypper: SUSE.
+    Zypper,
+    /// pacman: Arch.
+    Pacman,
+    /// apk: Alpine.
+    Apk,
+}
+
+impl PackageManager {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Apt, Self::Dnf, Self::Zypper, Self::Pacman, Self::Apk];
+
+    /// As facts name it: `apt`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Apt => "apt",
+            Self::Dnf => "dnf",
+            Self::Zypper => "zypper",
+            Self::Pacman => "pacman",
+            Self::Apk => "apk",
+        }
+    }
+}
+
 /// What is there of a package that is not installed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Remains {
@@ -114,7 +146,8 @@ pub struct Transacted {
 pub struct Refusal {
     /// For a person.
     pub problem: Problem,
-    /// The index does not know the name (or the version): another source of packages could.
+    /// The index does not know the name, the version or something that they need: another source of packages
+    /// could.
     pub unknown: bool,
 }
 
@@ -131,6 +164,15 @@ pub struct Predicted {
 
 /// The package manager of a node. Looks read its database, once for all packages.
 pub trait Packages {
+    /// The node's own package manager; none where it has none that `cm` knows.
+    fn package_manager(&self) -> Option<PackageManager>;
+
+    /// Whether there is a source of packages that no index knows yet, because a task before this one would add
+    /// it. Only ever true in a plan; what the index does not know is then assumed.
+    fn sources_may_appear(&self) -> bool {
+        false
+    }
+
     /// A package, if it is installed (fully: a half-installed one counts as absent).
     ///
     /// # Errors

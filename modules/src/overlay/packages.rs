@@ -17,11 +17,25 @@ use super::{Empty, Overlay};
 use crate::{
     Problem,
     node::{
-        Files, InstalledPackage, PackageAction, PackageRequest, Packages, Predicted, Refusal, Remains,
-        Transacted, Transaction,
+        FileKind, Files, InstalledPackage, PackageAction, PackageManager, PackageRequest, Packages,
+        Predicted, Refusal, Remains, Transacted, Transaction,
     },
     version_pattern::version_matches,
 };
+
+/// Files that name sources of packages.
+const SOURCES: &[&str] =
+    &["/etc/apt/sources.list", "/etc/dnf/dnf.conf", "/etc/pacman.conf", "/etc/apk/repositories"];
+/// Folders whose files name sources of packages, or keys that sign them.
+const SOURCE_FOLDERS: &[&str] = &[
+    "/etc/apt/sources.list.d",
+    "/etc/apt/keyrings",
+    "/etc/apt/trusted.gpg.d",
+    "/etc/yum.repos.d",
+    "/etc/zypp/repos.d",
+    "/etc/pacman.d",
+    "/etc/apk/keys",
+];
 
 /// What has changed over the node below.
 #[derive(Default)]
@@ -43,6 +57,8 @@ struct Layer {
     requests: Vec<PackageRequest>,
     /// Packages that would be installed where they were not.
     brought: BTreeSet<String>,
+    /// Another package manager than that of the node below, for tests.
+    manager: Option<PackageManager>,
     /// An index of this overlay's own, newest version first.
     offered: BTreeMap<String, Vec<String>>,
 }
@@ -70,6 +86,29 @@ impl PackagesLayer {
 }
 
 impl Packages for Overlay<'_> {
+    fn package_manager(&self) -> Option<PackageManager> {
+        self.packages.lock().manager.or_else(|| self.below.package_manager())
+    }
+
+    /// An earlier task has written where a package manager has its sources or keys.
+    fn sources_may_appear(&self) -> bool {
+        let changed = |path: &Path| match (self.stat(path), self.below.stat(path)) {
+            (Ok(Some(above)), Ok(Some(below)))
+                if (above.kind, below.kind) == (FileKind::File, FileKind::File) =>
+            {
+                self.digest(path).ok() != self.below.digest(path).ok()
+            }
+            (above, below) => above.ok().flatten().is_some() != below.ok().flatten().is_some(),
+        };
+        self.below.sources_may_appear()
+            || SOURCES.iter().any(|path| changed(Path::new(path)))
+            || SOURCE_FOLDERS.iter().map(Path::new).any(|folder| {
+                let names = self.list(folder).unwrap_or_default();
+                names != self.below.list(folder).unwrap_or_default()
+                    || names.iter().any(|name| changed(&folder.join(name)))
+            })
+    }
+
     fn package(&self, name: &str) -> Result<Option<InstalledPackage>, Problem> {
         let layer = self.packages.lock();
         match layer.packages.get(name) {
@@ -165,14 +204,13 @@ impl Packages for Overlay<'_> {
                 from_below.next().unwrap_or(Ok(()))
             };
             let result = match result {
-                Err(refusal) if refusal.unknown && self.sources_may_appear() => {
-                    let version = match &request.action {
-                        PackageAction::InstallVersion(pattern) => pattern.clone(),
-                        _ => String::new(),
-                    };
-                    predicted.installed.insert(request.name.clone(), version);
-                    Ok(())
-                }
+                Err(refusal) if refusal.unknown => match self.assumed_version(request) {
+                    Some(version) => {
+                        predicted.installed.insert(request.name.clone(), version);
+                        Ok(())
+                    }
+                    None => Err(refusal),
+                },
                 result => result,
             };
             predicted.results.push(result);
@@ -292,9 +330,30 @@ impl Overlay<'_> {
         self.packages.lock().offered.insert(name.to_owned(), versions);
     }
 
+    /// Gives the node this package manager, for tests of what depends on it.
+    pub fn use_package_manager(&self, manager: PackageManager) {
+        self.packages.lock().manager = Some(manager);
+    }
+
     /// Puts a package in a state that a test starts from; none: not installed.
     pub fn prepare_package(&self, name: &str, package: Option<InstalledPackage>) {
         self.packages.lock().packages.insert(name.to_owned(), package);
+    }
+
+    /// The version that is assumed of a package that no index knows, or that lacks what it needs, where an earlier
+    /// task may add a source that has it; none where there is no such task.
+    fn assumed_version(&self, request: &PackageRequest) -> Option<String> {
+        if !(self.may_appear.load(Ordering::Relaxed) || self.sources_may_appear()) {
+            return None;
+        }
+        match &request.action {
+            PackageAction::InstallVersion(pattern) => Some(pattern.clone()),
+            PackageAction::Install | PackageAction::Latest => {
+                let known = self.candidates(std::slice::from_ref(&request.name)).unwrap_or_default();
+                Some(known.into_values().next().unwrap_or_default())
+            }
+            _ => None,
+        }
     }
 
     /// What a request for a package of this overlay's own index would do.
@@ -326,27 +385,14 @@ impl Overlay<'_> {
         }
         Ok(())
     }
-
-    /// Whether a source of packages may be there that no index knows yet: an earlier task would run a
-    /// command or has written below /etc/apt.
-    fn sources_may_appear(&self) -> bool {
-        if self.may_appear.load(std::sync::atomic::Ordering::Relaxed) {
-            return true;
-        }
-        let folder = Path::new("/etc/apt/sources.list.d");
-        let names = self.list(folder).unwrap_or_default();
-        if names != self.below.list(folder).unwrap_or_default() {
-            return true;
-        }
-        let files = names.iter().map(|name| folder.join(name));
-        files
-            .chain([Path::new("/etc/apt/sources.list").to_owned()])
-            .any(|path| self.digest(&path).ok() != self.below.digest(&path).ok())
-    }
 }
 
 /// A machine with a package manager that knows no package.
 impl Packages for Empty {
+    fn package_manager(&self) -> Option<PackageManager> {
+        Some(PackageManager::Apt)
+    }
+
     fn package(&self, _name: &str) -> Result<Option<InstalledPackage>, Problem> {
         Ok(None)
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
     time::Instant,
 };
 
@@ -15,7 +15,8 @@ use super::{
 use crate::{
     Problem,
     node::{
-        InstalledPackage, PackageRequest, Packages, Predicted, Refusal, Remains, Transacted, Transaction,
+        InstalledPackage, PackageManager, PackageRequest, Packages, Predicted, Refusal, Remains, Transacted,
+        Transaction,
     },
 };
 
@@ -27,6 +28,7 @@ const OWN: &str = "/var/lib/cm/apt";
 /// What was read of the package manager's database.
 #[derive(Default)]
 pub(super) struct PackagesState {
+    manager: OnceLock<Option<PackageManager>>,
     dpkg: dpkg::Cached,
     index: IndexState,
     /// One transaction at a time, whatever dpkg's own lock says.
@@ -50,6 +52,15 @@ impl Real {
 }
 
 impl Packages for Real {
+    fn package_manager(&self) -> Option<PackageManager> {
+        *self.packages.manager.get_or_init(|| {
+            let word = crate::facts::package_manager();
+            let known = PackageManager::ALL.into_iter().find(|manager| manager.word() == word);
+            // One that is only half there (a bare root directory) can still be looked at.
+            known.or_else(|| dpkg::Cached::is_there(Path::new(ROOT)).then_some(PackageManager::Apt))
+        })
+    }
+
     fn package(&self, name: &str) -> Result<Option<InstalledPackage>, Problem> {
         Ok(self.apt()?.database()?.installed(name))
     }

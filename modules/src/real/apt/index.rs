@@ -152,6 +152,10 @@ impl Apt<'_> {
         let lists = self.root.join("var/lib/apt/lists");
         let sources = self.sources_changed();
         let fresh = |lists: &Path| is_fresh(lists, self.root, sources, older_than);
+        if copy && known.copy && fresh(&own_lists) {
+            // What this plan reads already.
+            return Ok(false);
+        }
         // A plan may find the node's own index fresh, or the copy of an earlier plan.
         if fresh(&lists) {
             if known.copy {
@@ -232,13 +236,15 @@ impl Apt<'_> {
     /// When the sources of packages last changed.
     fn sources_changed(&self) -> Option<SystemTime> {
         let etc = self.root.join("etc/apt");
-        let folder = etc.join("sources.list.d");
-        let files = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        [etc.join("sources.list"), folder.clone()]
-            .into_iter()
-            .chain(files)
-            .filter_map(|path| modified(&path))
-            .max()
+        // A source whose key has come can be read now.
+        let folders = ["sources.list.d", "keyrings", "trusted.gpg.d"].map(|name| etc.join(name));
+        let files: Vec<PathBuf> = folders
+            .iter()
+            .flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten())
+            .map(|entry| entry.path())
+            .collect();
+        let all = files.into_iter().chain(folders).chain([etc.join("sources.list")]);
+        all.filter_map(|path| modified(&path)).max()
     }
 
     /// Adds what helps with a name that the index does not know.
@@ -291,6 +297,9 @@ pub(super) fn told(what: &str, output: &Output) -> Problem {
         problem
     }
 }
+
+/// Any age will do: what is asked is only whether the index is missing or older than its sources.
+pub(super) const ANY_AGE: u64 = u64::MAX;
 
 /// Options that make apt use the copy of its index below `own`.
 fn copy_options(own: &Path) -> Vec<String> {

@@ -2,7 +2,10 @@
 
 use std::{cmp::Ordering, collections::BTreeSet, time::Instant};
 
-use super::{Apt, index::UNKNOWN_AGE};
+use super::{
+    Apt,
+    index::{ANY_AGE, UNKNOWN_AGE},
+};
 use crate::{
     Problem,
     node::{PackageAction, PackageRequest, Refusal},
@@ -54,6 +57,12 @@ impl Apt<'_> {
         copy: bool,
         deadline: Instant,
     ) -> Result<Resolved, Problem> {
+        let database = self.database()?;
+        if requests.iter().any(|request| needs_index(request, &database)) {
+            // A source that an earlier task added may have what is asked for, or a newer one. Where it does
+            // not answer, what the index has will do, or be said below.
+            let _ = self.refresh(copy, ANY_AGE, deadline);
+        }
         let first = self.resolve_as_is(requests)?;
         if !first.steps.iter().any(|step| step.as_ref().is_err_and(|refusal| refusal.unknown)) {
             return Ok(first);

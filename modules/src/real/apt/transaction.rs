@@ -50,7 +50,8 @@ impl Apt<'_> {
         let simulated = match self.single_out(&before, &resolved, transaction) {
             Ok((simulated, refused)) => {
                 for (index, problem) in refused {
-                    results[index] = Err(Refusal { problem, unknown: false });
+                    // What it needs may come from another source.
+                    results[index] = Err(Refusal { problem, unknown: true });
                 }
                 simulated
             }
