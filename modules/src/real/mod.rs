@@ -14,13 +14,14 @@ mod commands;
 mod debian_version;
 mod dpkg;
 mod files;
+mod locks;
 mod packages;
-mod streams;
 mod settings;
+mod streams;
 mod units;
-pub use streams::{Held, Source, Spool};
 
 pub(crate) use files::read_spooled;
+pub use streams::{Held, Source, Spool};
 
 /// The machine the process runs on.
 ///

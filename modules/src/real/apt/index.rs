@@ -15,14 +15,14 @@ use std::{
 use cm_wire::Output;
 
 use super::{
-    Apt, locks,
+    Apt, INDEX_LOCKS,
     output::{self, Policy},
 };
 use crate::{
     Doing, Problem,
     nearest_name::nearest_name,
     node::{Command, Waiting},
-    real::dpkg::Database,
+    real::{dpkg::Database, locks},
 };
 
 /// A name that an index younger than this does not know is not looked for again, in seconds.
@@ -202,7 +202,7 @@ impl Apt<'_> {
             argv.extend(copy_options(self.own).into_iter().flat_map(|option| ["-o".to_owned(), option]));
         } else {
             let patience = deadline.min(Instant::now() + LOCK_PATIENCE);
-            locks::wait(self.root, locks::INDEX, patience, Waiting::default())?;
+            locks::wait(self.root, INDEX_LOCKS, patience, Waiting::default())?;
         }
         let finished = self
             .commands

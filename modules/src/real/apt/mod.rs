@@ -1,7 +1,6 @@
 //! Packages by apt and dpkg: looks read dpkg's files, changes are one `apt-get` of all that is asked for.
 
 mod index;
-mod locks;
 mod output;
 mod resolve;
 mod transaction;
@@ -13,8 +12,18 @@ pub(super) use index::IndexState;
 use super::{
     debian_version::compare,
     dpkg::{Cached, Database},
+    locks::Lock,
 };
 use crate::{Doing, Problem, node::Commands, version_pattern::version_matches};
+
+/// What an installation needs, in apt's order.
+const INSTALLATION_LOCKS: &[Lock] = &[
+    Lock::record("var/lib/dpkg/lock-frontend"),
+    Lock::record("var/lib/dpkg/lock"),
+    Lock::record("var/cache/apt/archives/lock"),
+];
+/// What refreshing the index needs.
+const INDEX_LOCKS: &[Lock] = &[Lock::record("var/lib/apt/lists/lock")];
 
 /// The package manager of a Debian machine.
 pub(super) struct Apt<'a> {

@@ -11,9 +11,8 @@ use std::{
 use cm_wire::Output;
 
 use super::{
-    Apt,
+    Apt, INSTALLATION_LOCKS,
     index::told,
-    locks,
     output::{self, Simulated},
     resolve::{Resolved, Step},
 };
@@ -23,7 +22,10 @@ use crate::{
         Command, Finished, PackageAction, PackageRequest, Predicted, Refusal, Remains, Transacted,
         Transaction,
     },
-    real::dpkg::{self, Database},
+    real::{
+        dpkg::{self, Database},
+        locks,
+    },
     version_pattern::version_matches,
 };
 
@@ -152,7 +154,7 @@ impl Apt<'_> {
         transaction: &Transaction<'_>,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Result<(), Problem>>, Problem> {
-        locks::wait(self.root, locks::INSTALLATION, transaction.deadline, transaction.waiting)?;
+        locks::wait(self.root, INSTALLATION_LOCKS, transaction.deadline, transaction.waiting)?;
         if dpkg::was_interrupted(self.root) {
             self.finish_interrupted(transaction.deadline, notes)?;
         }
@@ -360,9 +362,9 @@ impl Apt<'_> {
             if finished.success() || finished.timed_out || !output::was_locked(&finished.output) {
                 return Ok(finished);
             }
-            locks::wait(self.root, locks::INSTALLATION, transaction.deadline, transaction.waiting)?;
+            locks::wait(self.root, INSTALLATION_LOCKS, transaction.deadline, transaction.waiting)?;
         }
-        locks::wait(self.root, locks::INSTALLATION, Instant::now(), transaction.waiting)?;
+        locks::wait(self.root, INSTALLATION_LOCKS, Instant::now(), transaction.waiting)?;
         Err(Problem::new("other package managers took dpkg's lock again and again"))
     }
 
@@ -395,7 +397,7 @@ impl Apt<'_> {
                 return Err(told("`dpkg --set-selections`", &finished.output));
             }
             std::thread::sleep(Duration::from_millis(200));
-            locks::wait(self.root, locks::INSTALLATION, transaction.deadline, transaction.waiting)?;
+            locks::wait(self.root, INSTALLATION_LOCKS, transaction.deadline, transaction.waiting)?;
         }
         Err(Problem::new("other package managers took dpkg's lock again and again"))
     }

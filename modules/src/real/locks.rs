@@ -1,4 +1,4 @@
-//! The locks of dpkg and apt: who holds them, and waiting for that.
+//! The locks of package managers: who holds them, and waiting for that.
 
 use std::{
     fs::{self, File},
@@ -6,15 +6,73 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Flock, FlockType, fcntl_getlk};
+use rustix::{
+    fs::FlockOperation,
+    process::{Flock, FlockType, fcntl_getlk},
+};
 
 use crate::{Problem, node::Waiting};
 
-/// What an installation needs, in apt's order.
-pub(super) const INSTALLATION: &[&str] =
-    &["var/lib/dpkg/lock-frontend", "var/lib/dpkg/lock", "var/cache/apt/archives/lock"];
-/// What refreshing the index needs.
-pub(super) const INDEX: &[&str] = &["var/lib/apt/lists/lock"];
+/// A file that says that a package manager is at work.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lock {
+    /// Below the root, without a slash at its beginning.
+    file: &'static str,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Locked by fcntl(2).
+    Record,
+    /// Holds the number of a process that is alive.
+    Pid,
+    /// Is there.
+    Exists,
+    /// Locked by flock(2).
+    Whole,
+}
+
+impl Lock {
+    /// A file that is locked by fcntl(2).
+    pub(super) const fn record(file: &'static str) -> Self {
+        Self { file, kind: Kind::Record }
+    }
+
+    /// A file with the number of the process that holds it.
+    pub(super) const fn pid(file: &'static str) -> Self {
+        Self { file, kind: Kind::Pid }
+    }
+
+    /// A file that is there as long as somebody holds it.
+    pub(super) const fn exists(file: &'static str) -> Self {
+        Self { file, kind: Kind::Exists }
+    }
+
+    /// A file that is locked by flock(2).
+    pub(super) const fn whole(file: &'static str) -> Self {
+        Self { file, kind: Kind::Whole }
+    }
+
+    fn holder(self, root: &Path) -> Option<String> {
+        let file = root.join(self.file);
+        match self.kind {
+            Kind::Record => holder(&file),
+            Kind::Pid => {
+                let text = fs::read_to_string(file).ok()?;
+                let pid: u32 = text.trim().parse().ok()?;
+                Path::new("/proc").join(pid.to_string()).exists().then(|| process(pid))
+            }
+            Kind::Exists => file.symlink_metadata().is_ok().then(|| "another package manager".to_owned()),
+            Kind::Whole => {
+                let file = File::open(file).ok()?;
+                let taken = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared);
+                // Closing it lets go what was got.
+                (taken == Err(rustix::io::Errno::WOULDBLOCK)).then(|| "another package manager".to_owned())
+            }
+        }
+    }
+}
 
 /// Characters of a command line that are shown.
 const MOST_SHOWN: usize = 80;
@@ -25,14 +83,13 @@ const MOST_SHOWN: usize = 80;
 /// At the deadline or when the run is being stopped, with the name of the holder.
 pub(super) fn wait(
     root: &Path,
-    files: &[&str],
+    locks: &[Lock],
     deadline: Instant,
     waiting: Waiting<'_>,
 ) -> Result<(), Problem> {
     let mut told = None;
     loop {
-        let Some((file, holder)) = files.iter().find_map(|file| Some((file, holder(&root.join(file))?)))
-        else {
+        let Some((file, holder)) = locks.iter().find_map(|lock| Some((lock.file, lock.holder(root)?))) else {
             return Ok(());
         };
         if told.as_ref() != Some(&holder) {
@@ -60,16 +117,21 @@ fn holder(file: &Path) -> Option<String> {
     let Some(pid) = lock.pid.map(|pid| pid.as_raw_nonzero().get()).filter(|&pid| pid > 0) else {
         return Some("a process outside of this container".to_owned());
     };
+    Some(process(pid.unsigned_abs()))
+}
+
+/// A process as a person knows it: `dnf` (pid 812: dnf upgrade).
+fn process(pid: u32) -> String {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ");
     let shown: String = command.chars().take(MOST_SHOWN).collect();
     let more = if shown.len() < command.len() { "…" } else { "" };
-    Some(if command.is_empty() {
+    if command.is_empty() {
         format!("`{}` (pid {pid})", name.trim())
     } else {
         format!("`{}` (pid {pid}: {shown}{more})", name.trim())
-    })
+    }
 }
 
 #[cfg(test)]
@@ -79,9 +141,11 @@ mod tests {
         process::{Command, Stdio},
     };
 
-    use rustix::fs::{FlockOperation, fcntl_lock};
+    use rustix::fs::fcntl_lock;
 
     use super::*;
+
+    const DPKG: &[Lock] = &[Lock::record("var/lib/dpkg/lock")];
 
     /// Where the process that [`hold_the_lock`] runs in finds the file.
     const FILE: &str = "CM_TEST_LOCK_FILE";
@@ -105,7 +169,7 @@ mod tests {
         fs::write(&file, b"").unwrap();
         assert_eq!(holder(&file), None);
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "real::apt::locks::tests::hold_the_lock", "--ignored", "--nocapture"])
+            .args(["--exact", "real::locks::tests::hold_the_lock", "--ignored", "--nocapture"])
             .env(FILE, &file)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -115,19 +179,31 @@ mod tests {
         assert!(lines.any(|line| line.unwrap() == "held"));
         let told = holder(&file).unwrap();
         assert!(told.contains("pid ") && told.contains("cm_modules"), "{told}");
-        let error = wait(&root, INSTALLATION, Instant::now(), Waiting::default()).unwrap_err();
+        let error = wait(&root, DPKG, Instant::now(), Waiting::default()).unwrap_err();
         assert!(error.message.contains("/var/lib/dpkg/lock "), "{}", error.message);
         let said = std::sync::Mutex::new(String::new());
         let tell = |text: &str| said.lock().unwrap().push_str(text);
         let waiting = Waiting { stopping: &|| true, tell: &tell };
         let long = Instant::now() + Duration::from_secs(600);
-        let error = wait(&root, INSTALLATION, long, waiting).unwrap_err();
+        let error = wait(&root, DPKG, long, waiting).unwrap_err();
         assert!(error.message.ends_with("and the run was stopped"), "{}", error.message);
         assert!(said.lock().unwrap().starts_with("waiting for `"));
         drop(process.stdin.take());
         lines.for_each(drop);
         process.wait().unwrap();
-        wait(&root, INSTALLATION, Instant::now(), Waiting::default()).unwrap();
+        wait(&root, DPKG, Instant::now(), Waiting::default()).unwrap();
+        let dnf = [Lock::pid("dnf.pid")];
+        for (pid, holds) in [(std::process::id().to_string(), true), ("0".into(), false), ("".into(), false)]
+        {
+            fs::write(root.join("dnf.pid"), pid).unwrap();
+            assert_eq!(wait(&root, &dnf, Instant::now(), Waiting::default()).is_err(), holds);
+        }
+        let held = fs::File::create(root.join("apk")).unwrap();
+        let apk = [Lock::whole("apk")];
+        wait(&root, &apk, Instant::now(), Waiting::default()).unwrap();
+        rustix::fs::flock(&held, FlockOperation::LockExclusive).unwrap();
+        assert!(wait(&root, &apk, Instant::now(), Waiting::default()).is_err());
+        assert!(wait(&root, &[Lock::exists("apk")], Instant::now(), Waiting::default()).is_err());
         fs::remove_dir_all(&root).unwrap();
     }
 }
