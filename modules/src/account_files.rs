@@ -133,6 +133,14 @@ pub fn next_id(range: (u32, u32), used: &BTreeSet<u32>, system: bool) -> Option<
     next.filter(free).or_else(|| if system { (low..=high).rev().find(free) } else { (low..=high).find(free) })
 }
 
+/// A value of /etc/default/useradd: `HOME`, `SHELL`.
+#[must_use]
+pub fn useradd_default(text: &[u8], key: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(text);
+    let values = text.lines().filter_map(|line| line.trim().split_once('='));
+    values.filter(|(name, _)| *name == key).map(|(_, value)| value.to_owned()).next_back()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -160,13 +160,6 @@ impl Resource for Wanted {
         let is_link = stat.as_ref().is_some_and(|stat| stat.kind == FileKind::Link);
         if !(is_link && self.current_target(context)? == *target) {
             making(context, path, "making the link", context.node.make_link(path, target))?;
-            // A replaced link keeps its owner where nothing else is wanted.
-            if let Some(old) = stat.filter(|_| is_link) {
-                context
-                    .node
-                    .set_owner(path, old.uid, old.gid)
-                    .doing(format_args!("changing the owner of {}", path.display()))?;
-            }
         }
         if let Some(stat) = self.stat(context)? {
             self.ownership.apply(context, path, &stat)?;

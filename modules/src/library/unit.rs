@@ -230,6 +230,14 @@ impl Resource for Wanted {
         }
     }
 
+    fn keeps(&self, _context: &Context<'_>) -> Vec<Thing> {
+        let mut things = self.touches().makes;
+        if let (Name::DropIn(_), Some(folder)) = (&self.name, self.path.parent()) {
+            things.push(Thing::Path(folder.to_owned()));
+        }
+        things
+    }
+
     fn prefetch(&self, wants: &mut Prefetch) {
         wants.units.extend(self.name.unit().map(str::to_owned));
     }

@@ -12,10 +12,11 @@ use cm_wire::{Change, Value};
 
 use super::account_name::AccountName;
 use super::presence::State;
+use super::{making::missing_parents, walk::walk};
 use crate::{
     AbsolutePath, Class, Context, Doing, Effect, Int, Kind, Module, Param, ParamError, Params, Problem,
     Resource, Seen, Thing, Touches,
-    account_files::LoginDefs,
+    account_files::{LoginDefs, useradd_default},
     home::make_home,
     node::{Attributes, User, UserChange},
     params,
@@ -61,6 +62,8 @@ pub const MODULE: Module = Module { schema: &UserTask::SCHEMA, compile };
 
 /// Longest login.defs(5) that is read, in bytes.
 const DEFS_LIMIT: u64 = 1024 * 1024;
+/// Where userdel(8) removes the mail of a user.
+const MAIL: &str = "/var/mail";
 
 /// A hash for shadow(5), or `*` for none.
 #[derive(Clone, PartialEq, Eq)]
@@ -152,6 +155,38 @@ impl Resource for UserTask {
         touches
     }
 
+    /// The account, the group of its name that comes and goes with it, and its home directory where that
+    /// comes or goes.
+    fn keeps(&self, context: &Context<'_>) -> Vec<Thing> {
+        let name = &self.name.0;
+        let mut things = vec![Thing::User(name.clone())];
+        let user = self.user(context).unwrap_or_default();
+        match (self.state, &user) {
+            (State::Present, _) => {
+                if user.is_none() && self.group.is_none() {
+                    things.push(Thing::Group(name.clone()));
+                }
+                if let Some(home) = self.home_to_come(user.as_ref(), context) {
+                    things.extend(
+                        missing_parents(context, &home).unwrap_or_default().into_iter().map(Thing::Path),
+                    );
+                    things.push(Thing::Path(home));
+                }
+            }
+            (State::Absent, Some(user)) => {
+                things.push(Thing::Group(name.clone()));
+                if self.remove_home {
+                    let home = PathBuf::from(&user.home);
+                    let inside = walk(context.node, &home).unwrap_or_default();
+                    things.extend([home, Path::new(MAIL).join(name)].map(Thing::Path));
+                    things.extend(inside.into_iter().map(|(path, _)| Thing::Path(path)));
+                }
+            }
+            (State::Absent, None) => {}
+        }
+        things
+    }
+
     fn look(&self, context: &Context<'_>) -> Result<Seen, Problem> {
         let user = self.user(context)?;
         let changes = match (self.state, user) {
@@ -176,6 +211,21 @@ impl Resource for UserTask {
 }
 
 impl UserTask {
+    /// The home directory that a change would make.
+    fn home_to_come(&self, user: Option<&User>, context: &Context<'_>) -> Option<PathBuf> {
+        let Some(user) = user else {
+            let text =
+                || context.node.read(Path::new("/etc/default/useradd"), DEFS_LIMIT).unwrap_or_default();
+            let homes = || useradd_default(&text(), "HOME").unwrap_or_else(|| "/home".into());
+            let home = self
+                .home
+                .as_ref()
+                .map_or_else(|| Path::new(&homes()).join(&self.name.0), |home| home.0.clone());
+            return Some(home).filter(|_| self.create_home.unwrap_or(!self.system));
+        };
+        matches!(self.home_is_missing(user, context), Ok(true)).then(|| self.home_of(user))
+    }
+
     fn user(&self, context: &Context<'_>) -> Result<Option<User>, Problem> {
         context.node.user(&self.name.0).doing("reading the users")
     }

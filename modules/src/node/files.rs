@@ -207,7 +207,8 @@ pub trait Files {
     /// When something is there already or the parent is not.
     fn make_directory(&self, path: &Path, attributes: Attributes) -> io::Result<()>;
 
-    /// Makes a symbolic link, replacing a file or link atomically, never a directory.
+    /// Makes a symbolic link, replacing a file or link atomically, never a directory. A link that is
+    /// replaced leaves its owner to the new one.
     ///
     /// # Errors
     /// What the file system returns.

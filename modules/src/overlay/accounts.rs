@@ -13,9 +13,9 @@ use std::{
 use super::{Empty, Overlay};
 use crate::{
     Problem,
-    account_files::{LoginDefs, next_id, parse_group, parse_passwd},
+    account_files::{LoginDefs, next_id, parse_group, parse_passwd, useradd_default},
     home::make_home,
-    node::{Accounts, Attributes, Group, GroupChange, User, UserChange},
+    node::{Accounts, Attributes, Files as _, Group, GroupChange, User, UserChange},
 };
 
 /// Longest account file that is read, in bytes.
@@ -131,7 +131,7 @@ impl Accounts for Overlay<'_> {
         }
         let (home, attributes) =
             (user.home.clone(), Attributes { mode: defs.home_mode, uid: user.uid, gid: user.gid });
-        let had = std::mem::take(&mut user.groups);
+        let had = user.groups.clone();
         self.layer().users.insert(user.name.clone(), Some(user));
         if let Some(groups) = &change.groups {
             for group in groups {
@@ -172,7 +172,6 @@ impl Accounts for Overlay<'_> {
         }
         drop(layer);
         if home {
-            use crate::node::Files;
             let home = Path::new(&user.home);
             if self.stat(home).ok().flatten().is_some_and(|stat| stat.uid == user.uid) {
                 self.remove_tree(home)
@@ -227,7 +226,7 @@ impl Overlay<'_> {
     }
 
     fn login_defs(&self) -> LoginDefs {
-        LoginDefs::parse(&self.below.read(Path::new("/etc/login.defs"), FILE_LIMIT).unwrap_or_default())
+        LoginDefs::parse(&self.read(Path::new("/etc/login.defs"), FILE_LIMIT).unwrap_or_default())
     }
 
     /// A user as useradd(8) makes it, with a group of its own where it makes one.
@@ -250,12 +249,8 @@ impl Overlay<'_> {
                 gid
             }
         };
-        let defaults = self.below.read(Path::new("/etc/default/useradd"), FILE_LIMIT).unwrap_or_default();
-        let defaults = String::from_utf8_lossy(&defaults).into_owned();
-        let default = |key: &str| {
-            let values = defaults.lines().filter_map(|line| line.trim().split_once('='));
-            values.filter(|(name, _)| *name == key).map(|(_, value)| value.to_owned()).next_back()
-        };
+        let defaults = self.read(Path::new("/etc/default/useradd"), FILE_LIMIT).unwrap_or_default();
+        let default = |key| useradd_default(&defaults, key);
         Ok(User {
             name: change.name.clone(),
             uid,

@@ -371,6 +371,11 @@ impl Files for Overlay<'_> {
             {
                 attributes = attributes.made_in(&parent.stat, FileKind::Link);
             }
+            if let Some(old) = self.entry(changes, place)?
+                && old.stat.kind == FileKind::Link
+            {
+                (attributes.uid, attributes.gid) = (old.stat.uid, old.stat.gid);
+            }
             let stat = self.files.stat(FileKind::Link, attributes, target.as_os_str().len() as u64);
             Ok(Entry { stat, body: Body::Link(target.to_owned()) })
         })

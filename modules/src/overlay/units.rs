@@ -151,10 +151,9 @@ impl Overlay<'_> {
         }
     }
 
-    /// Whether a file of the node below is not there any more in this overlay.
+    /// Whether the file a unit was loaded from is not there any more.
     fn is_gone(&self, fragment: &str) -> bool {
-        let path = Path::new(fragment);
-        matches!(self.stat(path), Ok(None)) && matches!(self.below.stat(path), Ok(Some(_)))
+        matches!(self.stat(Path::new(fragment)), Ok(None))
     }
 
     /// A unit as systemd would load it from a file that only this overlay has.

@@ -155,12 +155,17 @@ impl Files for Real {
     fn make_link(&self, path: &Path, target: &Path) -> io::Result<()> {
         let parent = Parent::of(path)?;
         self.files.swept.before_writing(&parent, &self.files.names);
-        if let Some(stat) = parent.stat()?
-            && FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-        {
+        let old = parent.stat()?;
+        let is = |wanted| {
+            old.as_ref().filter(|stat| FileType::from_raw_mode(stat.st_mode) == wanted)
+        };
+        if is(FileType::Directory).is_some() {
             return Err(FileKind::Directory.instead_of("a link"));
         }
         let new = Replacement::link(&parent, &self.files, target)?;
+        if let Some(old) = is(FileType::Symlink) {
+            new.belong_to(old.st_uid, old.st_gid)?;
+        }
         new.take_place()?;
         self.touched(path);
         Ok(())

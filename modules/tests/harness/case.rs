@@ -528,3 +528,51 @@ pub fn gone(at: impl AsRef<[u8]>) -> Fact {
 pub fn lines<const N: usize>(lines: [&str; N]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
+
+/// [`Fact::HasUser`].
+pub fn has_user(name: &str, there: bool) -> Fact {
+    Fact::HasUser { name: name.to_owned(), there }
+}
+
+/// [`Fact::HasGroup`].
+pub fn has_group(name: &str, there: bool) -> Fact {
+    Fact::HasGroup { name: name.to_owned(), there }
+}
+
+/// [`Fact::HasPackage`].
+pub fn has_package(name: &str, there: bool) -> Fact {
+    Fact::HasPackage { name: name.to_owned(), there }
+}
+
+/// [`Fact::Active`] and [`Fact::Enabled`].
+pub fn unit_is(unit: &str, active: &str, enabled: &str) -> [Fact; 2] {
+    [
+        Fact::Active { unit: unit.to_owned(), state: active.to_owned() },
+        Fact::Enabled { unit: unit.to_owned(), state: enabled.to_owned() },
+    ]
+}
+
+/// [`Act::User`], with what of it matters.
+pub fn user(name: &str, change: UserChange) -> Act {
+    Act::User(UserChange { name: name.to_owned(), ..change })
+}
+
+/// [`Act::Group`], with what of it matters.
+pub fn group(name: &str, change: GroupChange) -> Act {
+    Act::Group(GroupChange { name: name.to_owned(), ..change })
+}
+
+/// [`Act::Offer`]: the newest version first.
+pub fn offer<const N: usize>(name: &str, versions: [&str; N]) -> Act {
+    Act::Offer { name: name.to_owned(), versions: versions.map(str::to_owned).to_vec() }
+}
+
+/// [`Act::Install`].
+pub fn install(name: &str, version: Option<&str>) -> Act {
+    Act::Install { name: name.to_owned(), version: version.map(str::to_owned) }
+}
+
+/// [`Act::Manage`].
+pub fn manage(unit: &str, action: UnitAction) -> Act {
+    Act::Manage(unit.to_owned(), action)
+}

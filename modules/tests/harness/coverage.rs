@@ -41,7 +41,7 @@ fn every_parameter_has_a_drift_or_a_reason() {
             if !excused && !drifts().any(|param| *param == name) {
                 missing.push(format!("{}: no drift of `{name}` and no reason for that", cases.module));
             }
-            if !cases.cases.iter().any(|case| case.params.contains_key(name)) {
+            if !excused && !cases.cases.iter().any(|case| case.params.contains_key(name)) {
                 missing.push(format!("{}: no case gives `{name}`", cases.module));
             }
         }

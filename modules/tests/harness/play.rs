@@ -1,15 +1,12 @@
 //! Plays a task as a run does: a look, a plan on an image, the change, and a look that must find nothing.
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use cm_modules::{Contents, Context, Node, Overlay, Problem, Resource, Seen, Thing, node::Content, registry};
 use cm_wire::{Change, Digest, Mode};
 
 use crate::{
-    case::{Case, content_of},
+    case::{Case, Where, content_of},
     probe::{Fault, Probe},
     snapshot::{Snapshot, difference, snapshot},
     stage::Stage,
@@ -41,7 +38,8 @@ impl<'a> Play<'a> {
 
     /// The node as the module sees it.
     pub fn probe(&self, fault: Option<Fault>) -> Probe<'a> {
-        Probe::new(self.stage.node(), self.case.programs, fault)
+        let programs = self.case.programs.filter(|_| self.stage.place == Where::Fake);
+        Probe::new(self.stage.node(), programs, fault)
     }
 
     /// What a module gets to look and change.
@@ -63,6 +61,11 @@ impl<'a> Play<'a> {
         }
     }
 
+    /// The same for a task that no other asks anything of.
+    pub fn unasked<'c>(&'c self, node: &'c dyn Node, mode: Mode) -> Context<'c> {
+        Context { notices: &[], ..self.context(node, mode, false) }
+    }
+
     /// What a look finds: at the start of a run, or where it puts that off, before the change.
     pub fn look(&self, node: &dyn Node, mode: Mode) -> Result<Vec<Change>, Problem> {
         let mut seen = self.resource.look(&self.context(node, mode, true))?;
@@ -74,8 +77,7 @@ impl<'a> Play<'a> {
 
     /// What a look finds once the task has been done: what was asked of it by others is paid.
     fn look_after(&self, node: &dyn Node, mode: Mode) -> Result<Vec<Change>, Problem> {
-        let context = Context { notices: &[], ..self.context(node, mode, false) };
-        changes(self.resource.look(&context)?)
+        changes(self.resource.look(&self.unasked(node, mode))?)
     }
 
     /// All that is compared beside the file tree.
@@ -176,15 +178,6 @@ impl<'a> Play<'a> {
             }
         }
         Ok(found)
-    }
-
-    /// The paths the task keeps.
-    pub fn kept_paths(&self) -> Vec<PathBuf> {
-        let path = |thing: Thing| match thing {
-            Thing::Path(path) => Some(path),
-            _ => None,
-        };
-        self.keeps().into_iter().filter_map(path).collect()
     }
 }
 

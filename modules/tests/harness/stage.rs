@@ -10,7 +10,7 @@ use cm_modules::{
     node::{Attributes, Content, FileKind, PackageAction, PackageRequest, Transaction, Waiting},
 };
 
-use crate::case::{Act, Case, Fact, Where};
+use crate::case::{Act, Case, Fact, Where, file};
 
 /// Directories of every machine, which the fake node has from the start.
 const MACHINE: &[&str] = &[
@@ -51,6 +51,9 @@ const MACHINE: &[&str] = &[
     "/var/spool/cron",
 ];
 
+/// As Debian has it, in short.
+const LOGIN_DEFS: &str = "UMASK 022\nHOME_MODE 0700\nUSERGROUPS_ENAB yes\n";
+
 /// A node with a folder for one case.
 pub struct Stage {
     /// Where it is.
@@ -87,6 +90,7 @@ impl Stage {
                     _directory: None,
                 };
                 make_directories(stage.node(), &stage.base);
+                stage.act(&[file("/etc/login.defs", LOGIN_DEFS, 0o644)]);
                 stage
             }
             Where::Tree => {

@@ -88,7 +88,7 @@ fn an_absent_unit_is_stopped_and_disabled_first() {
     absent.change(&context).unwrap();
     assert_eq!(absent.look(&context).unwrap(), Seen::AsWanted);
     let unit = state(&node, "app.service");
-    assert_eq!((unit.active.as_str(), unit.file.as_str()), ("inactive", "disabled"));
+    assert_eq!((unit.load.as_str(), unit.active.as_str()), ("not-found", "inactive"));
 }
 
 /// A run was cut after the file was written and before systemd read it.

@@ -186,6 +186,17 @@ impl<'a> Replacement<'a> {
         self.state.step()
     }
 
+    /// Gives a link its owner.
+    pub(super) fn belong_to(&self, uid: u32, gid: u32) -> io::Result<()> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let stat = rustix::fs::statat(self.parent.fd(), &self.name, flags)?;
+        if (stat.st_uid, stat.st_gid) != (uid, gid) {
+            let (uid, gid) = ids(uid, gid);
+            rustix::fs::chownat(self.parent.fd(), &self.name, uid, gid, flags)?;
+        }
+        self.state.step()
+    }
+
     /// Makes the content last through a loss of power, before the name does.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         if self.is_directory {
