@@ -12,7 +12,7 @@ use std::{
 use cm_modules::{Contents, Problem, node::Content};
 use cm_wire::{Digest, FromAgent, Hasher};
 
-use crate::outbox::Outbox;
+use crate::{journal::Journal, outbox::Outbox};
 
 /// Contents up to this many bytes stay in memory.
 const IN_MEMORY: u64 = 256 * 1024;
@@ -244,5 +244,30 @@ impl Contents for ContentStore {
     fn announce(&self, contents: &[(Digest, u64)]) {
         let mut shelf = self.shelf();
         self.ask(&mut shelf, contents.iter().copied());
+    }
+}
+
+/// Contents that the node has itself from earlier runs, before those of the controller.
+pub struct FromJournal<'a> {
+    /// Has former contents.
+    pub journal: &'a Journal,
+    /// Has what the controller sends.
+    pub store: &'a ContentStore,
+}
+
+impl Contents for FromJournal<'_> {
+    fn fetch(&self, digest: &Digest, size: u64) -> Result<Content, Problem> {
+        match self.journal.content(digest, size) {
+            Some(content) => Ok(content),
+            None => self.store.fetch(digest, size),
+        }
+    }
+
+    fn announce(&self, contents: &[(Digest, u64)]) {
+        let missing: Vec<(Digest, u64)> =
+            contents.iter().filter(|(digest, size)| !self.journal.has(digest, *size)).copied().collect();
+        if !missing.is_empty() {
+            self.store.announce(&missing);
+        }
     }
 }

@@ -4,7 +4,6 @@
 //! everything a node does is file and process work.
 
 pub mod contents;
-pub mod former;
 pub mod install;
 pub mod journal;
 pub mod lock;
@@ -12,3 +11,4 @@ pub mod outbox;
 pub mod runner;
 pub mod session;
 pub mod state_dir;
+pub mod undo;

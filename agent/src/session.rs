@@ -11,14 +11,14 @@ use std::{
 };
 
 use cm_modules::{Node, Overlay, Real, gather_facts};
-use cm_wire::{Begin, Event, FromAgent, Mode, Redactor, Refusal, Task, ToAgent, decode};
+use cm_wire::{AddedTask, Begin, Event, FromAgent, Mode, Redactor, Refusal, Task, ToAgent, decode};
 
 use crate::{
-    contents::ContentStore,
+    contents::{ContentStore, FromJournal},
     journal::Journal,
     lock::{LockError, RunLock},
     outbox::{Outbox, redact},
-    runner::{self, Surroundings},
+    runner::{self, CatalogError, Surroundings},
     state_dir::StateDir,
 };
 
@@ -27,6 +27,9 @@ pub const MAGIC: &[u8] = b"\x01cm-agent-1\n";
 
 /// After this much silence the controller counts as gone: it pings every ten seconds.
 const SILENCE: Duration = Duration::from_secs(90);
+
+/// Tasks that the node made itself are told in messages of at most this many.
+const ADDED_IN_A_FRAME: usize = 500;
 
 /// What the threads of a session share.
 struct Link {
@@ -186,11 +189,18 @@ fn run(
     } else {
         None
     };
-    let journal = match Journal::open(&state.journal()) {
+    let journal = match Journal::open(state, begin.journal_limit) {
         Ok(journal) => journal,
-        Err(error) if begin.mode == Mode::Apply => return Err(unusable(error)),
-        Err(_) => Journal::empty(),
+        Err(error) if begin.mode == Mode::Apply || begin.undo.is_some() => return Err(unusable(error)),
+        Err(_) => Journal::empty(state),
     };
+    if begin.mode == Mode::Apply {
+        let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        journal.begin(&begin.run, &begin.holder, time.map_or(0, |since| since.as_secs()));
+        // One that a killed run left open.
+        runner::close_transaction(&journal, &real)
+            .map_err(|reason| Refusal::State { reason: format!("what the last run left: {reason}") })?;
+    }
     let overlay;
     let node: &dyn Node = if begin.mode == Mode::Plan {
         overlay = Overlay::new(&real);
@@ -198,9 +208,36 @@ fn run(
     } else {
         &real
     };
-    let around = Surroundings { node, journal: &journal, state, contents, send: &send, stopping: &stopping };
-    let outcome =
-        runner::run(begin, tasks, around).map_err(|error| Refusal::Protocol { reason: error.to_string() });
+    let announce = |added: Vec<AddedTask>| {
+        for some in added.chunks(ADDED_IN_A_FRAME) {
+            outbox.send(FromAgent::Added(some.to_vec()));
+        }
+    };
+    let store: &ContentStore = contents;
+    let contents = FromJournal { journal: &journal, store };
+    let around = Surroundings {
+        node,
+        journal: &journal,
+        contents: &contents,
+        store,
+        send: &send,
+        announce: &announce,
+        stopping: &stopping,
+    };
+    let outcome = runner::run(begin, tasks, around).map_err(|error| match error {
+        CatalogError::Undo(reasons) => Refusal::Undo {
+            reasons: reasons.iter().map(|reason| redactor.apply(reason).into_owned()).collect(),
+            hint: Some(
+                "`--force` takes it back all the same, and keeps changed files as NAME.cm-kept".into(),
+            ),
+        },
+        other => Refusal::Protocol { reason: other.to_string() },
+    });
+    if begin.mode == Mode::Apply
+        && let Err(error) = journal.finish(&begin.run)
+    {
+        send(Event::Note(format!("the journal cannot be written: {error}")));
+    }
     drop(lock);
     outcome
 }

@@ -23,9 +23,9 @@ impl Runner<'_> {
 
         let all: Vec<usize> =
             (0..self.slots.len()).filter(|&index| self.slots[index].class != Class::Check).collect();
-        self.around.contents.gather();
+        self.around.store.gather();
         let looks = self.look_at(&all);
-        let missing = self.around.contents.get_gathered();
+        let missing = self.around.store.get_gathered();
         let mut again = Vec::new();
         for (index, look) in all.into_iter().zip(looks) {
             if missing && look.as_ref().is_err_and(ContentStore::put_off) {

@@ -5,7 +5,9 @@
 
 mod barrier;
 mod first_look;
+mod orphans;
 mod ready_queue;
+mod remember;
 mod report;
 mod work;
 
@@ -14,11 +16,16 @@ use std::{
     time::Instant,
 };
 
-use cm_modules::{Class, Node, Problem, Resource, Seen, Thing, registry};
-use cm_wire::{Begin, Event, Mode, Notice, Outcome, Task, TaskResult};
+use cm_modules::{Class, Contents, Node, Problem, Resource, Seen, Thing, former::Item, registry};
+use cm_wire::{AddedTask, Begin, Event, Mode, Notice, Outcome, Task, TaskResult, Undo};
 
-use crate::{contents::ContentStore, journal::Journal, state_dir::StateDir};
+use crate::{
+    contents::ContentStore,
+    journal::Journal,
+    undo::{self, Added, Selected},
+};
 use ready_queue::{Ending, ReadyQueue};
+pub(crate) use remember::close_transaction;
 
 /// Tasks at work at once where the controller does not say: mostly they wait for disks and processes.
 const WORKERS: usize = 8;
@@ -29,12 +36,14 @@ pub struct Surroundings<'a> {
     pub node: &'a dyn Node,
     /// The node's memory.
     pub journal: &'a Journal,
-    /// Where former contents are kept.
-    pub state: &'a StateDir,
     /// Contents by digest.
-    pub contents: &'a ContentStore,
+    pub contents: &'a dyn Contents,
+    /// Those of them that the controller sends.
+    pub store: &'a ContentStore,
     /// Takes what happens.
     pub send: &'a (dyn Fn(Event) + Sync),
+    /// Takes what the node adds to the catalog, before anything happens to it.
+    pub announce: &'a (dyn Fn(Vec<AddedTask>) + Sync),
     /// No new task may start.
     pub stopping: &'a (dyn Fn() -> bool + Sync),
 }
@@ -53,6 +62,9 @@ pub enum CatalogError {
     /// Edges that lead nowhere or form a cycle.
     #[error("the tasks' edges do not form a graph")]
     Graph,
+    /// What is to be taken back cannot be, or not safely.
+    #[error("{}", .0.join("; "))]
+    Undo(Vec<String>),
 }
 
 /// A task with everything the run knows of it.
@@ -65,6 +77,17 @@ struct Slot {
     first: Result<Seen, Problem>,
     /// Restarts and reloads that were owed before this run.
     owed: Vec<(Notice, String)>,
+    /// What it makes, as the journal names it.
+    made: Vec<Item>,
+    /// The node made it itself, to take something back.
+    added: Option<Origin>,
+}
+
+/// What an added task takes back.
+struct Origin {
+    item: Item,
+    /// Nobody wants the thing any more when it is done.
+    release: bool,
 }
 
 pub(crate) struct Runner<'a> {
@@ -101,6 +124,12 @@ pub fn run(begin: &Begin, tasks: Vec<Task>, around: Surroundings<'_>) -> Result<
     for task in tasks {
         slots.push(Slot::new(task, around.journal)?);
     }
+    let added = undo(begin, &slots, &around)?;
+    if !added.is_empty() {
+        let name = |added: &Added| AddedTask { id: added.task.id.clone(), role: added.task.role.clone() };
+        (around.announce)(added.iter().map(name).collect());
+        slots.extend(added.into_iter().map(|added| Slot::added(added, around.journal)));
+    }
     let count = slots.len();
     let in_range = |task: &u32| (*task as usize) < count;
     let whole = slots.iter().all(|slot| {
@@ -120,7 +149,45 @@ pub fn run(begin: &Begin, tasks: Vec<Task>, around: Surroundings<'_>) -> Result<
     Ok(())
 }
 
+/// What the node takes back in this run: what it was asked to, and the orphans of roles that are pruned.
+fn undo(begin: &Begin, slots: &[Slot], around: &Surroundings<'_>) -> Result<Vec<Added>, CatalogError> {
+    let node = around.node;
+    let mut selected = around
+        .journal
+        .read(|ledger| match &begin.undo {
+            None => Ok(Selected::default()),
+            Some(Undo::Run { run, later, force }) => undo::of_run(ledger, node, run, *later, *force),
+            Some(Undo::Roles(roles)) => Ok(undo::of_roles(ledger, node, roles)),
+        })
+        .map_err(CatalogError::Undo)?;
+    orphans::add(begin, slots, around, &mut selected);
+    for note in selected.notes {
+        (around.send)(Event::Note(note));
+    }
+    // Tasks are numbered in u32 on the wire.
+    Ok(undo::order(selected.taken, node, slots.len() as u32))
+}
+
 impl Slot {
+    /// A task that the node made itself.
+    fn added(added: Added, journal: &Journal) -> Self {
+        let Added { task, resource, item, release } = added;
+        let touches = resource.touches();
+        let service = service_of(&touches.makes);
+        let owed =
+            service.as_deref().map(|name| journal.read(|ledger| ledger.owed(name))).unwrap_or_default();
+        Self {
+            task,
+            resource,
+            class: touches.class,
+            service,
+            first: Ok(Seen::Later),
+            owed,
+            made: Vec::new(),
+            added: Some(Origin { item, release }),
+        }
+    }
+
     fn new(task: Task, journal: &Journal) -> Result<Self, CatalogError> {
         if task.module == cm_wire::BARRIER {
             let resource = Box::new(barrier::Barrier);
@@ -131,18 +198,28 @@ impl Slot {
                 service: None,
                 first: Ok(Seen::AsWanted),
                 owed: Vec::new(),
+                made: Vec::new(),
+                added: None,
             });
         }
         let resource = registry::compile(&task.module, &task.params)
             .map_err(|error| CatalogError::Task { id: task.id.clone(), reason: error.to_string() })?;
         let touches = resource.touches();
-        let service = touches.makes.iter().find_map(|thing| match thing {
-            Thing::Service(name) => Some(name.clone()),
-            _ => None,
-        });
-        let owed = service.as_deref().map(|name| journal.owed(name)).unwrap_or_default();
-        Ok(Self { task, resource, class: touches.class, service, first: Ok(Seen::Later), owed })
+        let service = service_of(&touches.makes);
+        let owed =
+            service.as_deref().map(|name| journal.read(|ledger| ledger.owed(name))).unwrap_or_default();
+        let made = touches.makes.iter().filter_map(Item::of).collect();
+        let first = Ok(Seen::Later);
+        Ok(Self { task, resource, class: touches.class, service, first, owed, made, added: None })
     }
+}
+
+/// The unit whose running state is made.
+fn service_of(makes: &[Thing]) -> Option<String> {
+    makes.iter().find_map(|thing| match thing {
+        Thing::Service(name) => Some(name.clone()),
+        _ => None,
+    })
 }
 
 impl Runner<'_> {
@@ -222,6 +299,8 @@ impl Runner<'_> {
             let barrier = slot.task.module == cm_wire::BARRIER;
             if quiet || barrier {
                 progress.queue.start(next);
+                self.claim(next);
+                self.release(next);
                 self.report(next, Outcome::Ok, Vec::new(), None, self.elapsed(), 0);
                 self.end(progress, next, Ending::Quiet);
                 continue;

@@ -2,14 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use cm_modules::{Class, Context, Effect, Problem, Resource, Seen};
+use cm_modules::{Class, Context, Effect, Problem, Resource, Seen, former::Item};
 use cm_wire::{Change, Event, Mode, Notice, Outcome, Stream};
 
 use super::{Ending, Job, Runner, report::merge_changes};
-use crate::{
-    former,
-    journal::{Record, name_of},
-};
+use crate::journal::Record;
 
 /// A task that differs and is to be changed.
 struct Differing {
@@ -51,6 +48,9 @@ impl Runner<'_> {
             self.report_result(*task, result, started, took);
             if settled {
                 self.pay(*task);
+            }
+            if ending == Ending::Quiet && settled {
+                self.release(*task);
             }
             self.end(&mut progress, *task, ending);
         }
@@ -150,16 +150,21 @@ impl Runner<'_> {
     }
 
     fn change(&self, differing: &[Differing]) -> Vec<TaskEnd> {
-        if self.begin.mode == Mode::Apply {
+        let mut items: Vec<Vec<Item>> = Vec::new();
+        let applying = self.begin.mode == Mode::Apply;
+        if applying {
             for Differing { task, .. } in differing {
                 (self.around.send)(Event::Started { task: *task });
             }
             let tasks: Vec<u32> = differing.iter().map(|differing| differing.task).collect();
-            if let Err(reason) = self.remember(&tasks) {
-                let problem = Problem::new(format!("nothing was changed, because {reason}")).hint(
-                    "the journal under /var/lib/cm must be writable, so that a change can be taken back",
-                );
-                return differing.iter().map(|_| failed(&problem)).collect();
+            match self.remember(&tasks) {
+                Ok(touched) => items = touched,
+                Err(reason) => {
+                    let problem = Problem::new(format!("nothing was changed, because {reason}")).hint(
+                        "the journal under /var/lib/cm must be writable, so that a change can be taken back",
+                    );
+                    return differing.iter().map(|_| failed(&problem)).collect();
+                }
             }
         }
         let effects: Vec<Result<Effect, Problem>> = match differing {
@@ -179,14 +184,23 @@ impl Runner<'_> {
             [] => Vec::new(),
         };
         let mut effects = effects.into_iter();
-        differing
+        let ends: Vec<TaskEnd> = differing
             .iter()
             .map(|Differing { task, changes, .. }| {
                 let effect =
                     effects.next().unwrap_or_else(|| Err(Problem::new("its batch lost it; this is a bug")));
                 self.conclude(*task, changes.clone(), effect)
             })
-            .collect()
+            .collect();
+        if applying {
+            for ((Differing { task, .. }, end), items) in differing.iter().zip(&ends).zip(&items) {
+                self.remember_after(*task, items, matches!(end.outcome, Outcome::Ok | Outcome::Changed));
+            }
+            if differing.iter().any(|differing| self.slots[differing.task as usize].class == Class::Package) {
+                self.transaction_ended();
+            }
+        }
+        ends
     }
 
     /// Looks again after a change.
@@ -212,51 +226,11 @@ impl Runner<'_> {
         TaskEnd { outcome, changes, output: effect.output, attempts: 1 }
     }
 
-    /// Writes down what is there, who changes it and what that owes, before the change.
-    fn remember(&self, tasks: &[u32]) -> Result<(), String> {
-        let time = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        let run = &self.begin.run;
-        let mut records = Vec::new();
-        for &task in tasks {
-            let slot = &self.slots[task as usize];
-            let keeps = |context: &Context<'_>| slot.resource.keeps(context);
-            let things = self.with_context(task as usize, &[], true, false, &keeps);
-            let mut names = Vec::new();
-            for thing in &things {
-                let name = name_of(thing);
-                if !self.around.journal.knows(&name) {
-                    let former = former::capture(self.around.node, self.around.state, thing)?;
-                    records.push(Record::Before { thing: name.clone(), former, run: run.clone(), time });
-                }
-                names.push(name);
-            }
-            records.push(Record::Touched {
-                task: slot.task.id.clone(),
-                role: slot.task.role.clone(),
-                things: names,
-                run: run.clone(),
-                time,
-            });
-            for notify in &slot.task.notify {
-                if let Some(service) = &self.slots[notify.task as usize].service {
-                    records.push(Record::Owed {
-                        service: service.clone(),
-                        notice: notify.notice.into(),
-                        because: slot.task.id.clone(),
-                        run: run.clone(),
-                    });
-                }
-            }
-        }
-        self.around.journal.write(&records).map_err(|error| format!("the journal cannot be written: {error}"))
-    }
-
     /// A service that is as wanted after its restarts owes nothing any more.
     fn pay(&self, task: u32) {
         let Some(service) = &self.slots[task as usize].service else { return };
-        if self.begin.mode == Mode::Apply && !self.around.journal.owed(service).is_empty() {
+        let in_debt = || self.around.journal.read(|ledger| ledger.owed.contains_key(service));
+        if self.begin.mode == Mode::Apply && in_debt() {
             // A debt that stays by mistake costs one restart; the run itself is done.
             if let Err(error) = self.around.journal.write(&[Record::Paid { service: service.clone() }]) {
                 (self.around.send)(Event::Note(format!("the journal cannot be written: {error}")));

@@ -1,0 +1,36 @@
+//! Things that an earlier run put there and that no task of their role wants any more.
+
+use std::collections::BTreeSet;
+
+use cm_modules::former::Item;
+use cm_wire::{Event, Mode, Task};
+
+use super::{Slot, Surroundings};
+use crate::undo::{Selected, dropped};
+
+/// Tells the orphans of a run's roles, and takes those of pruned roles back.
+pub(super) fn add(
+    begin: &cm_wire::Begin,
+    slots: &[Slot],
+    around: &Surroundings<'_>,
+    selected: &mut Selected,
+) {
+    if begin.whole_roles.is_empty() {
+        return;
+    }
+    let makes: BTreeSet<Item> = slots.iter().flat_map(|slot| slot.made.iter().cloned()).collect();
+    let tasks: Vec<&Task> = slots.iter().map(|slot| &slot.task).collect();
+    around.journal.read(|ledger| {
+        for (item, memory) in dropped(ledger, &begin.whole_roles, &tasks, &makes) {
+            let pruned = memory.owners.keys().all(|owner| begin.prune.contains(&owner.role));
+            if pruned {
+                selected.original(around.node, item, memory);
+            } else if let Some(owner) = memory.owners.keys().next()
+                && begin.mode != Mode::Verify
+            {
+                let (item, task, role) = (item.to_string(), owner.task.clone(), owner.role.clone());
+                (around.send)(Event::Orphan { item, task, role });
+            }
+        }
+    });
+}

@@ -1,0 +1,269 @@
+//! What is written down around a change: what things were before, who changes them, what that owes, and what
+//! they are afterwards.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use cm_modules::{
+    Class, Context, Node,
+    former::{Former, Item, capture},
+};
+use cm_wire::{Event, Mode};
+use serde::{Deserialize, Serialize};
+
+use super::Runner;
+use crate::journal::{Journal, Owner, Record};
+
+/// Largest passwd(5) and group(5) that are read, in bytes.
+const ACCOUNTS_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// Packages and accounts before a transaction of the package manager: what came along is told from it.
+#[derive(Serialize, Deserialize)]
+struct Snapshot {
+    /// Version, asked for, held, by name.
+    packages: BTreeMap<String, (String, bool, bool)>,
+    users: BTreeSet<String>,
+    groups: BTreeSet<String>,
+}
+
+impl Snapshot {
+    fn take(node: &dyn Node) -> Result<Self, String> {
+        let packages = node.package_list().map_err(|problem| problem.message)?;
+        let names = |file: &str| -> BTreeSet<String> {
+            let text = node.read(Path::new(file), ACCOUNTS_LIMIT).unwrap_or_default();
+            let lines = text.split(|&byte| byte == b'\n');
+            lines
+                .filter_map(|line| line.split(|&byte| byte == b':').next())
+                .map(|name| String::from_utf8_lossy(name).into_owned())
+                .filter(|name| !name.is_empty())
+                .collect()
+        };
+        Ok(Self {
+            packages: packages
+                .into_iter()
+                .map(|(name, package)| (name, (package.version, package.manual, package.held)))
+                .collect(),
+            users: names("/etc/passwd"),
+            groups: names("/etc/group"),
+        })
+    }
+
+    /// What has changed since, as it was.
+    fn changed(&self, now: &Self) -> Vec<(Item, Former)> {
+        let mut changed = Vec::new();
+        for (name, (version, manual, held)) in &self.packages {
+            if now.packages.get(name).is_none_or(|package| package.0 != *version) {
+                let former = Former::Package { version: version.clone(), manual: *manual, held: *held };
+                changed.push((Item::Package(name.clone()), former));
+            }
+        }
+        let came = |name: &&String| !self.packages.contains_key(*name);
+        let packages = now.packages.keys().filter(came).cloned().map(Item::Package);
+        let users = now.users.difference(&self.users).cloned().map(Item::User);
+        let groups = now.groups.difference(&self.groups).cloned().map(Item::Group);
+        changed.extend(packages.chain(users).chain(groups).map(|item| (item, Former::Absent)));
+        changed
+    }
+}
+
+/// Writes down what a transaction of the package manager brought along; also one that was cut off.
+pub(crate) fn close_transaction(journal: &Journal, node: &dyn Node) -> Result<(), String> {
+    let Some(open) = journal.read(|ledger| ledger.open.clone()) else { return Ok(()) };
+    let before: Option<Snapshot> =
+        journal.snapshot(&open.snapshot).and_then(|bytes| postcard::from_bytes(&bytes).ok());
+    let mut records = Vec::new();
+    if let Some(before) = before {
+        let changed = before.changed(&Snapshot::take(node)?);
+        let items: Vec<Item> = changed.iter().map(|(item, _)| item.clone()).collect();
+        for (item, former) in changed {
+            if !journal.read(|ledger| ledger.knows(&item, &open.run)) {
+                let run = open.run.clone();
+                records.push(Record::Before { item, former, run, time: open.time });
+            }
+        }
+        records.extend(open.owners.iter().map(|owner| Record::Touched {
+            owner: owner.clone(),
+            items: items.clone(),
+            owes: Vec::new(),
+            sensitive: false,
+            run: open.run.clone(),
+            time: open.time,
+        }));
+        for item in items {
+            if let Ok(now) = capture(node, &item, None) {
+                records.push(Record::After { item, now, run: open.run.clone() });
+            }
+        }
+    }
+    records.push(Record::PackagesDone);
+    journal.write(&records).map_err(|error| format!("the journal cannot be written: {error}"))
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl Runner<'_> {
+    fn owners(&self, task: u32) -> Vec<Owner> {
+        let task = &self.slots[task as usize].task;
+        std::iter::once(&task.role)
+            .chain(&task.also)
+            .map(|role| Owner { role: role.clone(), task: task.id.clone() })
+            .collect()
+    }
+
+    fn owes(&self, task: u32) -> Vec<(String, crate::journal::Owes)> {
+        let notify = &self.slots[task as usize].task.notify;
+        notify
+            .iter()
+            .filter_map(|notify| {
+                Some((self.slots[notify.task as usize].service.clone()?, notify.notice.into()))
+            })
+            .collect()
+    }
+
+    fn touched(&self, task: u32, items: &[Item], time: u64) -> impl Iterator<Item = Record> {
+        let slot = &self.slots[task as usize];
+        // What the node takes back has the owners it had.
+        let owners = if slot.added.is_some() { Vec::new() } else { self.owners(task) };
+        let (owes, sensitive, run) = (self.owes(task), slot.task.sensitive, self.begin.run.clone());
+        let items = items.to_vec();
+        owners.into_iter().map(move |owner| Record::Touched {
+            owner,
+            items: items.clone(),
+            owes: owes.clone(),
+            sensitive,
+            run: run.clone(),
+            time,
+        })
+    }
+
+    /// Writes down what is there, who changes it and what that owes, before the change. The things of each
+    /// task.
+    pub(super) fn remember(&self, tasks: &[u32]) -> Result<Vec<Vec<Item>>, String> {
+        let time = now();
+        let (run, journal, node) = (&self.begin.run, self.around.journal, self.around.node);
+        let mut records = Vec::new();
+        let mut all = Vec::with_capacity(tasks.len());
+        let mut known: BTreeSet<Item> = BTreeSet::new();
+        for &task in tasks {
+            let slot = &self.slots[task as usize];
+            let keeps = |context: &Context<'_>| slot.resource.keeps(context);
+            let things = self.with_context(task as usize, &[], true, false, &keeps);
+            let mut items: Vec<Item> = things.iter().filter_map(Item::of).collect();
+            items.sort();
+            items.dedup();
+            for item in &items {
+                if known.insert(item.clone()) && !journal.read(|ledger| ledger.knows(item, run)) {
+                    let former = capture(node, item, Some(journal))
+                        .map_err(|problem| format!("what is there cannot be kept: {}", problem.message))?;
+                    if let Former::File(file) = &former
+                        && !file.kept
+                    {
+                        (self.around.send)(Event::Note(format!(
+                            "the former content of {item} ({} bytes) is not kept: there is no room within \
+                             `journal_limit`; it cannot be rolled back",
+                            file.size
+                        )));
+                    }
+                    records.push(Record::Before { item: item.clone(), former, run: run.clone(), time });
+                }
+            }
+            records.extend(self.touched(task, &items, time));
+            records.extend(self.owes(task).into_iter().map(|(service, notice)| Record::Owed {
+                service,
+                notice,
+                because: slot.task.id.clone(),
+                run: run.clone(),
+            }));
+            all.push(items);
+        }
+        let is_package = |task: &&u32| self.slots[**task as usize].class == Class::Package;
+        let owners: Vec<Owner> =
+            tasks.iter().filter(is_package).flat_map(|task| self.owners(*task)).collect();
+        if !owners.is_empty() {
+            let snapshot =
+                postcard::to_extend(&Snapshot::take(node)?, Vec::new()).map_err(|error| error.to_string())?;
+            let snapshot = journal
+                .keep_bytes(&snapshot)
+                .map_err(|error| format!("the list of packages cannot be kept: {error}"))?;
+            records.push(Record::Packages { snapshot, owners, run: run.clone(), time });
+        }
+        journal.write(&records).map_err(|error| format!("the journal cannot be written: {error}"))?;
+        Ok(all)
+    }
+
+    /// Writes down what a task left, and forgives what it owes where that is what was there before.
+    pub(super) fn remember_after(&self, task: u32, items: &[Item], well: bool) {
+        let (run, journal) = (&self.begin.run, self.around.journal);
+        let slot = &self.slots[task as usize];
+        let mut records = Vec::new();
+        let mut untouched = true;
+        for item in items {
+            let Ok(now) = capture(self.around.node, item, None) else {
+                untouched = false;
+                continue;
+            };
+            let former = journal.read(|ledger| {
+                let version = ledger.items.get(item)?.versions.last()?;
+                (version.run == *run).then(|| version.former.clone())
+            });
+            untouched &= former.is_some_and(|former| former.same(&now));
+            records.push(Record::After { item: item.clone(), now, run: run.clone() });
+        }
+        if !well && untouched && !items.is_empty() && !slot.task.notify.is_empty() {
+            records.push(Record::Forgiven { because: slot.task.id.clone(), run: run.clone() });
+        }
+        if let Some(added) = slot.added.as_ref().filter(|added| well && added.release) {
+            records.push(Record::Released { items: vec![added.item.clone()], roles: None });
+        }
+        self.note_down(&records);
+    }
+
+    /// Closes the package manager's transaction that [`Self::remember`] opened.
+    pub(super) fn transaction_ended(&self) {
+        if let Err(reason) = close_transaction(self.around.journal, self.around.node) {
+            (self.around.send)(Event::Note(reason));
+        }
+    }
+
+    /// A task that found everything as wanted, where an earlier run made it so: its role wants it, too.
+    pub(super) fn claim(&self, task: u32) {
+        let slot = &self.slots[task as usize];
+        if self.begin.mode != Mode::Apply || slot.made.is_empty() {
+            return;
+        }
+        let owners = self.owners(task);
+        let items: Vec<Item> = self.around.journal.read(|ledger| {
+            let unclaimed = |item: &&Item| {
+                ledger.items.get(*item).is_some_and(|memory| {
+                    !memory.owners.is_empty() && owners.iter().any(|owner| !memory.owners.contains_key(owner))
+                })
+            };
+            slot.made.iter().filter(unclaimed).cloned().collect()
+        });
+        if !items.is_empty() {
+            let records: Vec<Record> = self.touched(task, &items, now()).collect();
+            self.note_down(&records);
+        }
+    }
+
+    /// What was taken back before it was looked at belongs to nobody any more either.
+    pub(super) fn release(&self, task: u32) {
+        let slot = &self.slots[task as usize];
+        if let Some(added) = slot.added.as_ref().filter(|added| added.release)
+            && self.begin.mode == Mode::Apply
+        {
+            self.note_down(&[Record::Released { items: vec![added.item.clone()], roles: None }]);
+        }
+    }
+
+    fn note_down(&self, records: &[Record]) {
+        if let Err(error) = self.around.journal.write_soon(records) {
+            (self.around.send)(Event::Note(format!("the journal cannot be written: {error}")));
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Which things go back to which state.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cm_modules::{
+    Node,
+    former::{Former, Item, Manner, capture},
+};
+use cm_wire::Task;
+
+use super::Taken;
+use crate::journal::{Ledger, Memory, Owes, Owner};
+
+/// What is taken back, and what a person should know of the rest.
+#[derive(Debug, Default)]
+pub struct Selected {
+    /// The things.
+    pub taken: Vec<Taken>,
+    /// What stays, and why.
+    pub notes: Vec<String>,
+}
+
+impl Memory {
+    /// Whoever wants it, one of them; a thing nobody wants any more has no name.
+    fn any_owner(&self) -> Owner {
+        self.owners
+            .keys()
+            .next()
+            .cloned()
+            .unwrap_or_else(|| Owner { role: String::new(), task: String::new() })
+    }
+
+    fn owes(&self) -> Vec<(String, Owes)> {
+        let mut owes: Vec<(String, Owes)> = Vec::new();
+        for entry in self.owners.values().flat_map(|claim| &claim.owes) {
+            if !owes.contains(entry) {
+                owes.push(entry.clone());
+            }
+        }
+        owes
+    }
+
+    fn taken(&self, item: &Item, former: Former, release: bool) -> Taken {
+        Taken {
+            item: item.clone(),
+            former,
+            manner: Manner::default(),
+            owner: self.any_owner(),
+            owes: self.owes(),
+            sensitive: self.owners.values().any(|claim| claim.sensitive),
+            release,
+        }
+    }
+}
+
+/// What a run changed, as it was before. With `later`, all that later runs changed as well.
+///
+/// # Errors
+/// The reasons why it cannot be, or not safely: somebody else changed a thing since (which `force` passes
+/// over), or its content was not kept.
+pub fn of_run(
+    ledger: &Ledger,
+    node: &dyn Node,
+    run: &str,
+    later: bool,
+    force: bool,
+) -> Result<Selected, Vec<String>> {
+    let mut selected = Selected::default();
+    let Some(place) = ledger.runs.iter().position(|known| known.id == run) else {
+        selected.notes.push(format!("this node's journal knows of no change by run {run}"));
+        return Ok(selected);
+    };
+    let later_runs: BTreeSet<&str> = ledger.runs[place + 1..].iter().map(|known| known.id.as_str()).collect();
+    let (mut reasons, mut along) = (Vec::new(), BTreeSet::new());
+    for (item, memory) in &ledger.items {
+        let meant = |of: &str| of == run || (later && later_runs.contains(of));
+        let Some(first) = memory.versions.iter().position(|version| meant(&version.run)) else { continue };
+        let former = &memory.versions[first].former;
+        along.extend(
+            memory.versions[first + 1..]
+                .iter()
+                .map(|version| version.run.as_str())
+                .filter(|other| *other != run && !later),
+        );
+        let now = match capture(node, item, None) {
+            Ok(now) => now,
+            Err(problem) => {
+                reasons.push(format!("{item}: {}", problem.message));
+                continue;
+            }
+        };
+        if now.same(former) && !matches!(item, Item::Unit(_)) {
+            continue;
+        }
+        if matches!(former, Former::Unknown | Former::Special) {
+            selected.notes.push(format!("{item} stays as it is: what it was before is not known"));
+            continue;
+        }
+        let changed_since = memory.left().is_some_and(|left| !left.same(&now));
+        if changed_since && !force {
+            let last = memory.versions.last().map_or(run, |version| version.run.as_str());
+            reasons.push(format!("{item} was changed by somebody else since run {last}"));
+            continue;
+        }
+        if let Former::File(file) = former
+            && !file.kept
+            && !matches!(&now, Former::File(now) if now.content == file.content)
+        {
+            reasons.push(format!(
+                "the former content of {item} ({} bytes) was not kept, for want of room",
+                file.size
+            ));
+            continue;
+        }
+        let mut taken = memory.taken(item, former.clone(), first <= memory.base);
+        taken.manner.keep_beside = changed_since;
+        selected.taken.push(taken);
+    }
+    if !reasons.is_empty() {
+        return Err(reasons);
+    }
+    if !along.is_empty() {
+        let runs: Vec<&str> = along.into_iter().collect();
+        selected.notes.push(format!(
+            "later runs changed some of the same things; those are taken back as well: {}",
+            runs.join(", ")
+        ));
+    }
+    Ok(selected)
+}
+
+/// What roles put there, as it was before `cm`; no roles: all of them. What others want too stays.
+pub fn of_roles(ledger: &Ledger, node: &dyn Node, roles: &[String]) -> Selected {
+    let mut selected = Selected::default();
+    let meant = |role: &str| roles.is_empty() || roles.iter().any(|known| known == role);
+    let mut shared: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (item, memory) in &ledger.items {
+        if !memory.owners.keys().any(|owner| meant(&owner.role)) {
+            continue;
+        }
+        if let Some(other) = memory.owners.keys().find(|owner| !meant(&owner.role)) {
+            shared.entry(&other.role).or_default().push(item.to_string());
+            continue;
+        }
+        selected.original(node, item, memory);
+    }
+    for (role, items) in shared {
+        selected.notes.push(format!("stays, since role {role} wants it too: {}", items.join(", ")));
+    }
+    selected
+}
+
+/// Things that roles of a run put there once and that none of its tasks wants any more.
+pub fn dropped<'a>(
+    ledger: &'a Ledger,
+    whole_roles: &[String],
+    tasks: &[&Task],
+    makes: &BTreeSet<Item>,
+) -> Vec<(&'a Item, &'a Memory)> {
+    let ids: BTreeSet<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
+    let is_whole = |role: &str| whole_roles.iter().any(|known| known == role);
+    let mut dropped = Vec::new();
+    for (item, memory) in &ledger.items {
+        let all_gone = !memory.owners.is_empty()
+            && memory.owners.keys().all(|owner| is_whole(&owner.role) && !ids.contains(owner.task.as_str()));
+        // What a role took away is not put there again by forgetting about it.
+        let taken_away = matches!(memory.left(), Some(Former::Absent));
+        if all_gone && !taken_away && !makes.contains(item) && !holds(item, makes) {
+            dropped.push((item, memory));
+        }
+    }
+    dropped
+}
+
+/// Whether something that is made lies under a path.
+fn holds(item: &Item, makes: &BTreeSet<Item>) -> bool {
+    let Item::Path(path) = item else { return false };
+    let mut under = path.clone();
+    under.push(b'/');
+    let start = Item::Path(under.clone());
+    makes
+        .range(start..)
+        .next()
+        .is_some_and(|next| matches!(next, Item::Path(next) if next.starts_with(&under)))
+}
+
+impl Selected {
+    /// Takes a thing back to what it was before `cm`.
+    pub fn original(&mut self, node: &dyn Node, item: &Item, memory: &Memory) {
+        let Some(former) = memory.original() else { return };
+        if matches!(former, Former::Unknown | Former::Special) {
+            self.notes.push(format!("{item} stays as it is: what it was before is not known"));
+            return;
+        }
+        let Ok(now) = capture(node, item, None) else {
+            self.notes.push(format!("{item} stays as it is: it cannot be read"));
+            return;
+        };
+        if let Former::File(file) = former
+            && !file.kept
+            && !matches!(&now, Former::File(now) if now.content == file.content)
+        {
+            self.notes.push(format!(
+                "{item} stays as it is: its former content ({} bytes) was not kept, for want of room",
+                file.size
+            ));
+            return;
+        }
+        let mut taken = memory.taken(item, former.clone(), true);
+        taken.manner.keep_beside =
+            matches!(now, Former::File(_)) && memory.left().is_some_and(|left| !left.same(&now));
+        self.taken.push(taken);
+    }
+}
