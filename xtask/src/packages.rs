@@ -22,6 +22,7 @@ pub const TESTS: &[Needed] = &[
     ("openssh-server", "/usr/sbin/sshd"),
     ("busybox-static", "/bin/busybox"),
     ("vagrant", "/usr/bin/vagrant"),
+    ("strace", "/usr/bin/strace"),
 ];
 
 /// All of them.
