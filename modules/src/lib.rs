@@ -14,6 +14,7 @@ mod facts;
 pub mod former;
 mod home;
 mod module;
+mod mounted;
 mod nearest_name;
 pub mod node;
 mod overlay;
@@ -21,6 +22,7 @@ mod param;
 mod real;
 pub mod registry;
 mod schema;
+mod swap_value;
 mod thing;
 
 mod library;

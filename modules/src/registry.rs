@@ -21,6 +21,13 @@ pub static MODULES: &[Module] = &[
     library::user::MODULE,
     library::group::MODULE,
     library::authorized_key::MODULE,
+    library::hostname::MODULE,
+    library::timezone::MODULE,
+    library::mount::MODULE,
+    library::swap::MODULE,
+    library::kernel_module::MODULE,
+    library::alternatives::MODULE,
+    library::debconf::MODULE,
     library::wait::MODULE,
 ];
 

@@ -15,14 +15,16 @@ pub enum SettingKind {
     /// A mounted file system: key the mount point, value `DEVICE FSTYPE OPTIONS` with fstab(5)'s escapes;
     /// none: nothing is mounted there.
     Mounted,
-    /// A swap area in use: key its path, value `on`; none: not in use.
+    /// A swap area: key its path, value `on` or, for a swap file that is not in use, `off`, then
+    /// `size=BYTES` of a swap file and `priority=N` where one was asked for; none: neither in use nor a swap
+    /// file. Taking it away removes the swap file.
     Swap,
-    /// A kernel module: key its name, value `loaded`; none: not loaded.
+    /// A kernel module: key its name, value `loaded` or `built in`; none: not loaded.
     KernelModule,
     /// The host's name: key `kernel`, value what uname(2) says.
     Hostname,
-    /// A link group of update-alternatives(1): key its name, value `auto PATH` or `manual PATH`; none: no
-    /// such group.
+    /// A link group of update-alternatives(1): key its name, value `auto PATH` or `manual PATH`, without
+    /// a path where it stands for nothing; none: no such group.
     Alternative,
     /// An answer of debconf: key `PACKAGE QUESTION`, value `TYPE VALUE`; none: not answered.
     Debconf,

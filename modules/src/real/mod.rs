@@ -33,6 +33,7 @@ pub struct Real {
     accounts: accounts::AccountsState,
     packages: packages::PackagesState,
     units: units::UnitsState,
+    settings: settings::SettingsState,
 }
 
 impl crate::Node for Real {}

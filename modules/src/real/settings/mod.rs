@@ -1,6 +1,13 @@
 //! Settings of this machine: one file a kind, and one line here.
 
+mod alternative;
+mod debconf;
+mod hostname;
+mod kernel_module;
+mod mounted;
+mod swap;
 mod sysctl;
+mod tool;
 
 use std::time::Instant;
 
@@ -10,10 +17,22 @@ use crate::{
     node::{SettingKind, Settings},
 };
 
+/// What was read once of settings.
+#[derive(Default)]
+pub(super) struct SettingsState {
+    debconf: debconf::DebconfState,
+}
+
 impl Settings for Real {
     fn setting(&self, kind: SettingKind, key: &str) -> Result<Option<String>, Problem> {
         match kind {
             SettingKind::Sysctl => sysctl::read(key),
+            SettingKind::Mounted => mounted::read(key),
+            SettingKind::Swap => swap::read(key),
+            SettingKind::KernelModule => Ok(kernel_module::read(key)),
+            SettingKind::Hostname => Ok(hostname::read()),
+            SettingKind::Alternative => alternative::read(key),
+            SettingKind::Debconf => debconf::read(&self.settings.debconf, key),
             _ => Err(Problem::new(format!("{} cannot be read on this node", kind.word()))),
         }
     }
@@ -23,10 +42,16 @@ impl Settings for Real {
         kind: SettingKind,
         key: &str,
         value: Option<&str>,
-        _deadline: Instant,
+        deadline: Instant,
     ) -> Result<(), Problem> {
         match kind {
             SettingKind::Sysctl => sysctl::set(key, value),
+            SettingKind::Mounted => mounted::set(self, key, value, deadline),
+            SettingKind::Swap => swap::set(self, key, value, deadline),
+            SettingKind::KernelModule => kernel_module::set(self, key, value, deadline),
+            SettingKind::Hostname => hostname::set(value),
+            SettingKind::Alternative => alternative::set(self, key, value, deadline),
+            SettingKind::Debconf => debconf::set(self, &self.settings.debconf, key, value, deadline),
             _ => Err(Problem::new(format!("{} cannot be set on this node", kind.word()))),
         }
     }

@@ -14,7 +14,17 @@ fn place(key: &str) -> PathBuf {
     let path: String = if slash_first {
         key.to_owned()
     } else {
-        key.chars().map(|c| if c == '.' { '/' } else if c == '/' { '.' } else { c }).collect()
+        key.chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect()
     };
     PathBuf::from("/proc/sys").join(path)
 }
