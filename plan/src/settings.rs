@@ -15,6 +15,9 @@
 //! host_keys = "strict"         # or "accept-new"
 //! connect_timeout = "10s"
 //!
+//! [node]
+//! journal_limit = "256 MiB"    # what the journal on a node may take, with the contents it keeps
+//!
 //! [secrets]
 //! identity = "~/.config/cm/age.txt"
 //! recipients = ["age1…"]
@@ -28,6 +31,9 @@ use std::{
 use cm_modules::parse_duration;
 use cm_syntax::{Diagnostic, Diagnostics, Entry, FileId, MapReader, Node, Sources, Span, Spanned, Yaml};
 use toml::de::{DeTable, DeValue};
+
+/// The smallest limit of a journal, in bytes.
+const JOURNAL_LEAST: u64 = 1 << 20;
 
 /// The file that holds the settings.
 pub const SETTINGS_FILE: &str = "cm.toml";
@@ -49,6 +55,8 @@ pub struct Settings {
     pub timeout: Option<Spanned<Duration>>,
     /// What the inventory leaves open about SSH.
     pub ssh: SshSettings,
+    /// Bytes that the journal on a node may take, with the contents it keeps; none: the node's own choice.
+    pub journal_limit: Option<Spanned<u64>>,
     /// The file of the key that decrypts secrets.
     pub identity: Option<Spanned<PathBuf>>,
     /// Who new secrets are encrypted for, beside those of `secrets.yaml`.
@@ -103,7 +111,7 @@ impl Settings {
         let agents = reader.text("agents").map(|path| path.map(PathBuf::from));
         let lock_wait = duration(&mut reader, "lock_wait");
         let timeout = duration(&mut reader, "timeout");
-        let (ssh, secrets) = (reader.node("ssh"), reader.node("secrets"));
+        let (ssh, node_table, secrets) = (reader.node("ssh"), reader.node("node"), reader.node("secrets"));
         reader.finish();
         let empty = Node::new(node.span, Yaml::Map(Vec::new()));
         let mut reader = MapReader::new(ssh.unwrap_or(&empty), "`[ssh]`", diagnostics);
@@ -115,12 +123,15 @@ impl Settings {
             connect_timeout: duration(&mut reader, "connect_timeout"),
         };
         reader.finish();
+        let mut reader = MapReader::new(node_table.unwrap_or(&empty), "`[node]`", diagnostics);
+        let journal_limit = size(&mut reader, "journal_limit", JOURNAL_LEAST);
+        reader.finish();
         let mut reader = MapReader::new(secrets.unwrap_or(&empty), "`[secrets]`", diagnostics);
         let identity = reader.text("identity").map(|path| path.map(PathBuf::from));
         let recipients = reader.texts("recipients").unwrap_or_default();
         let recipients = recipients.into_iter().map(|text| text.map(str::to_owned)).collect();
         reader.finish();
-        Self { forks, state, strict, agents, lock_wait, timeout, ssh, identity, recipients }
+        Self { forks, state, strict, agents, lock_wait, timeout, ssh, journal_limit, identity, recipients }
     }
 }
 
@@ -135,6 +146,38 @@ fn host_keys(reader: &mut MapReader<'_, '_>) -> Option<Spanned<bool>> {
             None
         }
     }
+}
+
+/// A size in bytes: `"256 MiB"`, or a number of bytes.
+fn size<'a>(reader: &mut MapReader<'a, '_>, key: &'a str, least: u64) -> Option<Spanned<u64>> {
+    let node = reader.node(key)?;
+    let bytes = match (&node.value, node.as_int()) {
+        (Yaml::Text(text), _) => parse_size(text),
+        (_, Some(bytes)) => u64::try_from(bytes).ok(),
+        _ => None,
+    };
+    match bytes {
+        Some(bytes) if bytes >= least => Some(Spanned::new(bytes, node.span)),
+        _ => reader.wrong(key, "a size such as \"256 MiB\", 1 MiB or more", node),
+    }
+}
+
+/// `64 MiB`: a whole number of bytes, or with a unit, of 1024 (`MiB`, `M`) or of 1000 (`MB`).
+fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor: u64 = match unit.trim() {
+        "" | "B" => 1,
+        "KiB" | "K" => 1 << 10,
+        "MiB" | "M" => 1 << 20,
+        "GiB" | "G" => 1 << 30,
+        "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 fn duration<'a>(reader: &mut MapReader<'a, '_>, key: &'a str) -> Option<Spanned<Duration>> {
@@ -200,9 +243,17 @@ mod tests {
     }
 
     #[test]
+    fn sizes_are_whole_numbers_with_a_unit() {
+        let sizes = ["256 MiB", "1GiB", "5 MB", "4096", "1.5 GiB", "MiB", "99999999999 GiB", "3 apples"];
+        let read: Vec<Option<u64>> = sizes.into_iter().map(parse_size).collect();
+        let none = None;
+        assert_eq!(read, [Some(256 << 20), Some(1 << 30), Some(5_000_000), Some(4096), none, none, none, none]);
+    }
+
+    #[test]
     fn what_is_written_is_read() {
         let sources = Sources::new();
-        let text = "forks = 7\nlock_wait = \"5m\"\nstrict = true\n[ssh]\nport = 2222\nhost_keys = \"accept-new\"\n[secrets]\nrecipients = [\"age1x\"]\n";
+        let text = "forks = 7\nlock_wait = \"5m\"\nstrict = true\n[ssh]\nport = 2222\nhost_keys = \"accept-new\"\n[node]\njournal_limit = \"64 MiB\"\n[secrets]\nrecipients = [\"age1x\"]\n";
         let file = sources.add(SETTINGS_FILE, text.into());
         let mut diagnostics = Diagnostics::new();
         let settings = Settings::read(file, &sources, &mut diagnostics);
@@ -211,6 +262,7 @@ mod tests {
         assert_eq!(settings.lock_wait.unwrap().value, Duration::from_secs(300));
         assert_eq!((settings.strict, settings.ssh.port.unwrap().value), (true, 2222));
         assert!(settings.ssh.accept_new.unwrap().value);
+        assert_eq!(settings.journal_limit.unwrap().value, 64 << 20);
         assert_eq!(settings.recipients[0].value, "age1x");
     }
 }

@@ -268,6 +268,68 @@ fn cleanup_is_a_list_of_its_own() {
 }
 
 #[test]
+fn only_named_roles_are_cleaned_up_those_that_need_another_before_it() {
+    let role = |needs: &str, file: &str| {
+        format!("{needs}cleanup:\n  - file: /srv/{file}\n    state: absent\n")
+    };
+    let repository = Repository::new(&[
+        ("inventory.yaml", support::INVENTORY),
+        ("roles/web/role.yaml", &role("needs: [base]\n", "web")),
+        ("roles/base/role.yaml", &role("", "base")),
+    ]);
+    let project = repository.load().unwrap();
+    let outline = |roles: &[&str]| {
+        let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
+        let request = Request { roles: Some(&roles), list: TaskList::Cleanup, ..Request::default() };
+        let plan = plan(&project, "web1", &request).unwrap();
+        let ids: Vec<String> = plan.tasks.iter().map(|task| task.id.clone()).collect();
+        (ids, plan.graph.before())
+    };
+    assert_eq!(outline(&["web"]).0, ["file:/srv/web"]);
+    let (ids, before) = outline(&["web", "base"]);
+    assert_eq!(ids, ["file:/srv/base", "file:/srv/web"]);
+    // By way of the barrier behind the tasks.
+    let barrier = before[0][0] as usize;
+    assert_eq!((before[barrier].clone(), before[1].len()), (vec![1], 0));
+}
+
+#[test]
+fn a_guard_has_a_limit_and_something_to_take_back() {
+    let role = "tasks:\n  - file: /etc/a\n    content: a\n    guard: connection\n  - file: /etc/b\n    content: b\n    guard: { connection: 1m30s }\n  - file: /etc/c\n    content: c\n";
+    let plan = Repository::role(role).plan("web1").unwrap();
+    assert_eq!(plan.tasks.iter().map(|task| task.guard).collect::<Vec<_>>(), [60, 90, 0]);
+    let role = "tasks:\n  - command: nft -f /etc/nft\n    guard: connection\n";
+    assert!(Repository::role(role).errors().contains("`guard` of `command:nft -f /etc/nft` means nothing"));
+    let role = "tasks:\n  - file: /etc/a\n    content: a\n    guard: network\n  - file: /etc/b\n    content: b\n    guard: { connection: 2h }\n";
+    let errors = Repository::role(role).errors();
+    assert!(errors.contains("wants connection, not") && errors.contains("from 5s to 1h"), "{errors}");
+}
+
+#[test]
+fn a_role_is_whole_where_nobody_else_could_have_given_it_more() {
+    let repository = Repository::new(&[
+        ("inventory.yaml", "hosts:\n  web1:\ngroups:\n  web: { hosts: [web1], roles: [a, base] }\n"),
+        ("roles/base/role.yaml", "prune: true\ntasks:\n  - file: /etc/base\n    content: x\n    tags: t\n"),
+        (
+            "roles/site/role.yaml",
+            "params: { name: { type: string } }\nprune: true\ntasks:\n  - file: \"/srv/{{ name }}\"\n    content: x\n",
+        ),
+        ("roles/a/role.yaml", "needs: [{ role: site, with: { name: a } }]\n"),
+        ("roles/b/role.yaml", "needs: [{ role: site, with: { name: b } }]\n"),
+    ]);
+    let project = repository.load().unwrap();
+    let whole = |roles: Option<&[String]>, tags: &[String]| {
+        let plan = plan(&project, "web1", &Request { roles, tags, ..Request::default() }).unwrap();
+        (plan.whole_roles.join(" "), plan.pruned_roles.join(" "))
+    };
+    // `b` may have been applied here, too, by name: then the site of `b` is no orphan.
+    assert_eq!(whole(None, &[]), ("a base".into(), "base".into()));
+    let both = ["a".to_owned(), "b".to_owned()];
+    assert_eq!(whole(Some(&both), &[]), ("site a b".into(), "site".into()));
+    assert_eq!(whole(None, &["t".to_owned()]), (String::new(), String::new()));
+}
+
+#[test]
 fn other_hosts_are_seen_with_their_variables_and_facts() {
     let repository = Repository::new(&[
         (

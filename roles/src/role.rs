@@ -23,6 +23,8 @@ pub struct Role {
     pub defaults: Vec<(String, Argument)>,
     /// Roles that come before it.
     pub needs: Vec<Need>,
+    /// Whether `apply` takes back what an earlier version of it put on a node and it no longer wants.
+    pub prune: bool,
     /// What it does.
     pub tasks: Vec<Task>,
     /// What `verify` checks.

@@ -48,6 +48,9 @@ pub struct Task {
     pub retry_delay: u32,
     /// Seconds one attempt may take; 0: the module's own limit.
     pub timeout: u32,
+    /// Seconds after which the node takes the change back unless the controller comes back over a new
+    /// connection; 0: it is not guarded.
+    pub guard: u32,
     /// Its values and diffs are never shown or stored.
     pub sensitive: bool,
 }

@@ -40,6 +40,7 @@ pub(super) fn arrange(
     let mut diagnostics = Diagnostics::new();
     let ids = ids(&merged.tasks);
     let links = Linker::new(instances, &merged, &ids).links(&mut diagnostics);
+    guards(&merged.tasks, &mut diagnostics);
     let runs_as = run_as(scope, &merged.tasks, request, &mut diagnostics);
     if diagnostics.has_errors() {
         return Err(diagnostics);
@@ -67,7 +68,17 @@ pub(super) fn arrange(
         .collect();
     let roles: Vec<GraphRole> = instances
         .iter()
-        .map(|instance| GraphRole { name: instance.role.name.to_string(), needs: instance.needs.clone() })
+        .enumerate()
+        .map(|(place, instance)| GraphRole {
+            name: instance.role.name.to_string(),
+            needs: match request.list {
+                // What was built on another role goes before it.
+                TaskList::Cleanup => (0..instances.len())
+                    .filter(|&other| instances[other].needs.contains(&place))
+                    .collect(),
+                TaskList::Tasks | TaskList::Verify => instance.needs.clone(),
+            },
+        })
         .collect();
     let graph = scope.project.orders.order(order_tasks, roles).map_err(|cycle| {
         let places = |task: usize| merged.tasks[kept[task]].first().task.span;
@@ -108,7 +119,7 @@ pub(super) fn arrange(
             retries: drafts().map(|task| task.retries).max().unwrap_or(0),
             retry_delay: drafts().map(|task| task.retry_delay).max().unwrap_or(0),
             run_as: runs_as[old].clone(),
-            guard: 0,
+            guard: drafts().map(|task| task.guard).max().unwrap_or(0),
         });
         origins.push(TaskOrigin {
             role: instances[first.instance].role.name.clone(),
@@ -121,6 +132,7 @@ pub(super) fn arrange(
     let mut secrets = scope.secrets.used();
     secrets.append(&mut lock(&scope.derived_secrets));
     secrets.extend(sensitive_params(instances));
+    let whole_roles = whole_roles(scope, instances, request);
     Ok(HostPlan {
         host: scope.project.inventory.host(scope.host).name().to_owned(),
         tasks,
@@ -130,7 +142,33 @@ pub(super) fn arrange(
         origins,
         graph,
         roles: instances.iter().map(|instance| instance.role.name.to_string()).collect(),
+        pruned_roles: whole_roles
+            .iter()
+            .filter(|name| scope.project.roles.get(name).is_some_and(|role| role.prune))
+            .cloned()
+            .collect(),
+        whole_roles,
     })
+}
+
+/// Roles of which nothing else can be on this host than what is compiled here. A role that another role gives
+/// values to is there once for each of them: then that other role must be here, too, whether it is on the host or not.
+fn whole_roles(scope: &HostScope, instances: &[Instance], request: &Request<'_>) -> Vec<String> {
+    if !request.tags.is_empty() || request.list == TaskList::Cleanup {
+        return Vec::new();
+    }
+    let here = |name: &str| instances.iter().any(|instance| *instance.role.name == *name);
+    let mut whole: Vec<String> = Vec::new();
+    for instance in instances {
+        let name = &instance.role.name;
+        let mut giving = scope.project.roles.iter().filter(|role| {
+            role.needs.iter().any(|need| *need.role.value == **name && !need.with.is_empty())
+        });
+        if giving.all(|role| here(&role.name)) && !whole.iter().any(|known| **known == **name) {
+            whole.push(name.to_string());
+        }
+    }
+    whole
 }
 
 /// Roles beside the first that want the very same.
@@ -303,6 +341,19 @@ impl<'p, 'a> Linker<'p, 'a> {
             found.extend(wanted.map(|(_, index)| *index));
         }
         found
+    }
+}
+
+/// A guard that could take nothing back would be a false promise.
+fn guards(tasks: &[Merged<'_>], diagnostics: &mut Diagnostics) {
+    for task in tasks.iter().filter(|task| task.rendered.touches.makes.is_empty()) {
+        if let Some(draft) = task.drafts.iter().find(|draft| draft.task.guard > 0) {
+            diagnostics.push(
+                Diagnostic::error(format!("`guard` of `{}` means nothing", task.rendered.name))
+                    .at(draft.task.span, "nobody can take back what this does")
+                    .hint("guard the tasks that make the files, units or settings it works with"),
+            );
+        }
     }
 }
 

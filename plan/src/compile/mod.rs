@@ -66,6 +66,10 @@ pub struct HostPlan {
     pub graph: Arc<Graph>,
     /// The roles, needed ones first.
     pub roles: Vec<String>,
+    /// Roles of which all tasks that this host can have are in `tasks`: what a node knows of them beyond it is orphaned.
+    pub whole_roles: Vec<String>,
+    /// Of those, the roles that say `prune: true`.
+    pub pruned_roles: Vec<String>,
 }
 
 /// Where a task was written.

@@ -29,6 +29,8 @@ pub struct LoadOptions {
     pub set: Vec<String>,
     /// Names of roles that are wanted beside those the inventory assigns; unknown ones are errors.
     pub roles: Vec<String>,
+    /// Read only hosts and settings: roles, and what else is wrong in the repository, do not matter.
+    pub hosts_only: bool,
 }
 
 /// A repository that cannot be used.
@@ -79,6 +81,8 @@ fn load(
 ) -> Option<Inner> {
     let settings = Settings::load(root, sources, diagnostics);
     let inventory = Inventory::load(sources, root, diagnostics);
+    // What only roles need is not looked at; templates of variables may use what they define.
+    let mut unheard = Diagnostics::new();
     let secrets = Secrets::load(root, settings.identity.clone(), &settings.recipients, sources, diagnostics);
     let set: Vec<(Spanned<String>, SetValue)> =
         options.set.iter().filter_map(|text| SetValue::parse(text, sources, diagnostics)).collect();
@@ -106,8 +110,14 @@ fn load(
         let span = cm_syntax::Span::new(file, 0, role.len() as u32);
         wanted.push(Spanned::new(role.clone(), span));
     }
-    let mut roles = read_roles(root, &wanted, &world, sources, diagnostics);
-    check_set(&set, &world, &roles, diagnostics);
+    let mut roles = if options.hosts_only {
+        Roles::none(sources)
+    } else {
+        let roles = read_roles(root, &wanted, &world, sources, diagnostics);
+        check_set(&set, &world, &roles, diagnostics);
+        roles
+    };
+    let diagnostics = if options.hosts_only { &mut unheard } else { diagnostics };
     let inventory = inventory?;
     let params: BTreeSet<String> = roles.iter().flat_map(|role| role.param_names.iter().cloned()).collect();
     let mut compiler = ValueCompiler {

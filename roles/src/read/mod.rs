@@ -36,6 +36,12 @@ pub struct Roles {
 }
 
 impl Roles {
+    /// No roles, for who wants only the hosts of a repository.
+    #[must_use]
+    pub fn none(sources: &Sources) -> Self {
+        Self { roles: BTreeMap::new(), templates: Templates::new(sources.clone()) }
+    }
+
     /// The role of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<Role>> {
@@ -159,7 +165,7 @@ impl Reader<'_> {
         let mut reader = MapReader::new(&node, format!("role `{name}`"), self.diagnostics);
         let params = reader.map("params").unwrap_or_default();
         let needs = reader.node("needs");
-        for key in ["description", "tasks", "verify", "cleanup"] {
+        for key in ["description", "prune", "tasks", "verify", "cleanup"] {
             reader.allow(key);
         }
         reader.finish();
@@ -313,6 +319,7 @@ impl<'a> RoleReader<'a> {
     fn read(mut self, raw: &RawRole, all_params: &BTreeMap<String, BTreeSet<String>>) -> Role {
         let mut reader = MapReader::new(&raw.node, format!("role `{}`", self.name), self.diagnostics);
         let description = reader.text("description").map(|text| text.value.to_owned());
+        let prune = reader.bool("prune").is_some_and(|prune| prune.value);
         let tasks = reader.list("tasks").unwrap_or_default();
         let verify = reader.list("verify").unwrap_or_default();
         let cleanup = reader.list("cleanup").unwrap_or_default();
@@ -339,6 +346,7 @@ impl<'a> RoleReader<'a> {
             param_names: raw.param_names.clone(),
             defaults,
             needs,
+            prune,
             tasks,
             verify,
             cleanup,

@@ -27,6 +27,7 @@ const COMMON: &[&str] = &[
     "become",
     "retry",
     "timeout",
+    "guard",
     "sensitive",
 ];
 
@@ -43,6 +44,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("depends_on", "write `needs`"),
     ("retries", "write `retry: { times: N, delay: 5s }`"),
 ];
+
+/// Seconds in which the controller must come back where `guard` does not say.
+const GUARD: u32 = 60;
+/// What `guard` may say: less than a connection takes would take back everything, and a host must not be lost for long.
+const GUARD_BOUNDS: std::ops::RangeInclusive<u32> = 5..=3600;
 
 /// Seconds between attempts where `retry` does not say.
 const RETRY_DELAY: u32 = 5;
@@ -166,6 +172,7 @@ impl RoleReader<'_> {
             retries: 0,
             retry_delay: 0,
             timeout: 0,
+            guard: 0,
             sensitive: false,
             label,
         };
@@ -320,6 +327,9 @@ impl RoleReader<'_> {
         if let Some(entry) = common.get("timeout") {
             task.timeout = self.seconds(&entry.value, &what("timeout")).unwrap_or(0);
         }
+        if let Some(entry) = common.get("guard") {
+            task.guard = self.guard(&entry.value, &label);
+        }
         if let Some(entry) = common.get("sensitive") {
             self.diagnostics.extend(crate::literal::check(&entry.value, &Kind::Bool, &what("sensitive")));
             task.sensitive = entry.value.as_bool().unwrap_or(true);
@@ -405,6 +415,38 @@ impl RoleReader<'_> {
         if let Some(delay) = delay {
             let what = format!("`delay` of `{}`", task.label);
             task.retry_delay = self.seconds(delay, &what).unwrap_or(RETRY_DELAY);
+        }
+    }
+
+    /// `connection`, or `{ connection: 90s }`.
+    fn guard(&mut self, node: &Node, label: &str) -> u32 {
+        if node.as_text() == Some("connection") {
+            return GUARD;
+        }
+        if node.as_map().is_none() {
+            let message = format!("`guard` of `{label}` wants connection, not {}", node.described());
+            self.diagnostics.push(
+                Diagnostic::error(message)
+                    .at(node.span, "")
+                    .hint("write `guard: connection`, or `guard: { connection: 90s }` for another limit than 60s"),
+            );
+            return 0;
+        }
+        let mut reader = MapReader::new(node, format!("`guard` of `{label}`"), self.diagnostics);
+        let limit = reader.node("connection");
+        reader.finish();
+        let what = format!("`connection` in `guard` of `{label}`");
+        let Some(limit) = limit else { return GUARD };
+        match self.seconds(limit, &what) {
+            Some(seconds) if GUARD_BOUNDS.contains(&seconds) => seconds,
+            Some(_) => {
+                self.diagnostics.push(
+                    Diagnostic::error(format!("{what} wants a time from 5s to 1h"))
+                        .at(limit.span, "in this time the controller must come back over a new connection"),
+                );
+                GUARD
+            }
+            None => GUARD,
         }
     }
 
