@@ -8,6 +8,7 @@ mod connections;
 mod cut_short;
 mod example;
 mod faults_agent;
+mod faults_packages;
 mod files;
 mod large;
 mod no_agent;
