@@ -154,7 +154,7 @@ fn tidy(graph: &mut Graph) {
 mod tests {
     use std::{collections::HashSet, path::PathBuf};
 
-    use cm_modules::{Thing, Touches};
+    use cm_modules::{Thing, Touches, node::SettingKind};
     use proptest::prelude::*;
 
     use super::*;
@@ -237,6 +237,27 @@ mod tests {
         let edges: Vec<_> =
             graph.edges.iter().map(|edge| (edge.from, edge.to, edge.reason.to_string())).collect();
         assert_eq!(edges, [(1, 0, "group operators is emptied first".to_owned())]);
+    }
+
+    #[test]
+    fn answers_come_before_the_package_that_asks() {
+        let mut answer = task("debconf:postfix/mailname", Class::Free);
+        let key = "postfix postfix/mailname".to_owned();
+        answer.touches = answer.touches.makes(Thing::Setting(SettingKind::Debconf, key));
+        let package = |name: &str, removes: bool| {
+            let mut task = task(&format!("package:{name}"), Class::Package);
+            task.touches = task.touches.makes(Thing::Package(name.into())).removes(removes);
+            task
+        };
+        let edges = |tasks: &[GraphTask]| -> Vec<_> {
+            let graph = build(tasks, &one_role()).unwrap();
+            graph.edges.iter().map(|edge| (edge.from, edge.to, edge.reason.to_string())).collect()
+        };
+        let there = [package("postfix:amd64", false), package("postfix-doc", false), answer.clone()];
+        assert_eq!(edges(&there), [(2, 0, "answers what package postfix asks".to_owned())]);
+        // Purging a package takes its answers along.
+        let going = [answer, package("postfix", true)];
+        assert_eq!(edges(&going), [(1, 0, "uses package postfix".to_owned())]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use cm_modules::Thing;
+use cm_modules::{Thing, node::SettingKind};
 
 use super::{Edge, GraphTask, Reason};
 
@@ -50,6 +50,7 @@ pub(super) fn edges(tasks: &[GraphTask]) -> Vec<Edge> {
     same_thing(tasks, &makers, &mut edges);
     repositories(tasks, &mut edges);
     leaving_groups(tasks, &mut edges);
+    answers(tasks, &mut edges);
     edges
 }
 
@@ -168,6 +169,37 @@ fn leaving_groups(tasks: &[GraphTask], edges: &mut Vec<Edge>) {
                 && !user.touches.needs.contains(group)
         });
         edges.extend(users.map(|(from, _)| Edge { from, to, reason: Reason::Empties(describe(group)) }));
+    }
+}
+
+/// Answers of debconf before the packages that ask for them; after those that go, since purging one takes its
+/// answers along.
+fn answers(tasks: &[GraphTask], edges: &mut Vec<Edge>) {
+    let mut answers: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (index, task) in tasks.iter().enumerate() {
+        for thing in &task.touches.makes {
+            if let Thing::Setting(SettingKind::Debconf, key) = thing {
+                let package = key.split_once(' ').map_or(key.as_str(), |(package, _)| package);
+                answers.entry(package).or_default().push(index);
+            }
+        }
+    }
+    if answers.is_empty() {
+        return;
+    }
+    for (index, task) in tasks.iter().enumerate() {
+        for thing in &task.touches.makes {
+            let Thing::Package(name) = thing else { continue };
+            // `libssl3:i386` asks as `libssl3`.
+            let package = name.split(':').next().unwrap_or(name);
+            for &answer in answers.get(package).into_iter().flatten() {
+                edges.push(if task.touches.removes {
+                    Edge { from: index, to: answer, reason: Reason::Uses(describe(thing)) }
+                } else {
+                    Edge { from: answer, to: index, reason: Reason::Answers(package.to_owned()) }
+                });
+            }
+        }
     }
 }
 

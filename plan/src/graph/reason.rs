@@ -26,6 +26,8 @@ pub enum Reason {
     Empties(String),
     /// Packages come from repositories.
     Repository,
+    /// The earlier task answers what the later one's package asks: the package.
+    Answers(String),
     /// Both work on one thing, in the order written.
     Same(String),
     /// One of them is a command: kept in the order written.
@@ -43,7 +45,12 @@ impl Reason {
         match self {
             Self::Needs | Self::Restarts | Self::Reloads => 0,
             Self::Role { .. } => 1,
-            Self::Holds(_) | Self::Uses(_) | Self::Empties(_) | Self::Repository | Self::Same(_) => 2,
+            Self::Holds(_)
+            | Self::Uses(_)
+            | Self::Empties(_)
+            | Self::Repository
+            | Self::Answers(_)
+            | Self::Same(_) => 2,
             Self::Command => 3,
             Self::Class(..) => 4,
             Self::Check => 5,
@@ -68,6 +75,7 @@ impl fmt::Display for Reason {
             Self::Uses(thing) => write!(f, "uses {thing}"),
             Self::Empties(path) => write!(f, "{path} is emptied first"),
             Self::Repository => f.write_str("repository before package"),
+            Self::Answers(package) => write!(f, "answers what package {package} asks"),
             Self::Same(thing) => write!(f, "both on {thing}, as written"),
             Self::Command => f.write_str("command, as written"),
             Self::Class(first, second) => write!(f, "{first} before {second}"),
