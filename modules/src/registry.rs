@@ -10,9 +10,14 @@ pub static MODULES: &[Module] = &[
     library::tree::MODULE,
     library::line::MODULE,
     library::download::MODULE,
+    library::archive::MODULE,
     library::block::MODULE,
     library::replace::MODULE,
     library::ini::MODULE,
+    library::hosts_entry::MODULE,
+    library::cron::MODULE,
+    library::limits::MODULE,
+    library::sysctl::MODULE,
     library::command::MODULE,
     library::package::MODULE,
     library::repository::MODULE,
@@ -29,6 +34,7 @@ pub static MODULES: &[Module] = &[
     library::alternatives::MODULE,
     library::debconf::MODULE,
     library::wait::MODULE,
+    library::reboot::MODULE,
 ];
 
 /// Every check of a role's `verify:` list.
