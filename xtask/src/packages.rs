@@ -23,6 +23,11 @@ pub const TESTS: &[Needed] = &[
     ("busybox-static", "/bin/busybox"),
     ("vagrant", "/usr/bin/vagrant"),
     ("strace", "/usr/bin/strace"),
+    ("git", "/usr/bin/git"),
+    ("zip", "/usr/bin/zip"),
+    ("xz-utils", "/usr/bin/xz"),
+    ("zstd", "/usr/bin/zstd"),
+    ("bzip2", "/usr/bin/bzip2"),
 ];
 
 /// All of them.

@@ -76,20 +76,6 @@ impl FileUrl {
             Place::There(remote) => remote.show(),
         }
     }
-
-    /// The name of the file at its end.
-    #[cfg_attr(not(test), expect(dead_code, reason = "archives are told apart by it"))]
-    pub fn file_name(&self) -> String {
-        match &self.0 {
-            Place::Here(path) => {
-                path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-            }
-            Place::There(remote) => {
-                let path = remote.rest.split(['?', '#']).next().unwrap_or_default();
-                path.rsplit('/').next().unwrap_or_default().to_owned()
-            }
-        }
-    }
 }
 
 impl Remote {

@@ -16,6 +16,7 @@ use std::{
 use cm_wire::TreeEntry;
 
 use self::compare::{Difference, What};
+pub use self::mend::together;
 use super::{glob::Glob, making::missing_parents, ownership::Ownership, walk::walk};
 use crate::{
     AbsolutePath, Class, Context, Effect, FileMode, Module, ParamError, Params, Problem, Resource, Seen,

@@ -56,7 +56,11 @@ impl Wanted {
         for difference in &found {
             if let What::Extra(_) = &difference.what {
                 let path = self.place(&difference.relative);
-                context.node.remove(&path).doing(format_args!("removing {}", path.display()))?;
+                match context.node.remove(&path) {
+                    // What a killed run left half-written goes with the first write beside it.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    other => other.doing(format_args!("removing {}", path.display()))?,
+                }
             }
         }
         Ok(())
@@ -122,7 +126,7 @@ impl Wanted {
 }
 
 /// Does a thing to each of many, several at once; the first failure ends it.
-fn together<T: Sync>(
+pub fn together<T: Sync>(
     items: &[T],
     stopping: &(dyn Fn() -> bool + Sync),
     each: impl Fn(&T) -> Result<(), Problem> + Sync,
@@ -134,7 +138,7 @@ fn together<T: Sync>(
         while !stopped.load(Ordering::Relaxed) {
             let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
             let result = if stopping() {
-                Err(Problem::new("the run was stopped; what was copied so far is whole"))
+                Err(Problem::new("the run was stopped; what was written so far is whole"))
             } else {
                 each(item)
             };
