@@ -8,11 +8,13 @@ mod case;
 mod cases;
 mod coverage;
 mod faults;
+mod lone_task;
 mod play;
 mod probe;
 mod promises;
 mod snapshot;
 mod stage;
+mod syscalls;
 mod undo;
 
 use case::{Case, Cases, Where};

@@ -20,6 +20,7 @@ use std::{
 use rustix::{
     fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags},
     io::Errno,
+    process::Pid,
 };
 
 use super::{
@@ -28,7 +29,11 @@ use super::{
 };
 use crate::node::{Attributes, Content, Source};
 
-/// Names of temporary files: `.cm-<16 hexadecimal digits>.tmp`, the first half of them the run's own.
+/// How many bits of a run's own are random.
+const RANDOM_BITS: u32 = 10;
+
+/// Names of temporary files: `.cm-<16 hexadecimal digits>.tmp`, the first half of them the run's own: 22 bits
+/// of the process id (which has no more, proc(5) `pid_max`), then 10 random ones.
 #[derive(Default)]
 pub(super) struct Names {
     run: OnceLock<u32>,
@@ -38,8 +43,9 @@ pub(super) struct Names {
 impl Names {
     fn run(&self) -> u32 {
         *self.run.get_or_init(|| {
-            // The standard library's source of randomness; 32 bits of it are plenty beside O_EXCL.
-            RandomState::new().hash_one(std::process::id()) as u32
+            // The standard library's source of randomness, beside O_EXCL.
+            let random = RandomState::new().hash_one(std::process::id()) as u32;
+            std::process::id() << RANDOM_BITS | random & ((1 << RANDOM_BITS) - 1)
         })
     }
 
@@ -53,6 +59,14 @@ impl Names {
             .strip_prefix(b".cm-")
             .and_then(|rest| rest.strip_suffix(b".tmp"))
             .is_some_and(|token| token.len() == 16 && token.iter().all(u8::is_ascii_hexdigit))
+    }
+
+    /// The process that made a temporary name, if it still runs. Another one may have got its id.
+    pub(super) fn is_maker_alive(name: &OsStr) -> bool {
+        let run = std::str::from_utf8(&name.as_bytes()[4..12]).ok();
+        let run = run.and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or_default();
+        let maker = i32::try_from(run >> RANDOM_BITS).ok().and_then(Pid::from_raw);
+        maker.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(Errno::SRCH))
     }
 
     /// Whether a temporary name is of this run.

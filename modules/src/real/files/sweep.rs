@@ -6,7 +6,8 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 
 use super::{list, parent::Parent, replace::Names};
 
-/// Seconds after which a leftover that cannot be locked (a directory, a link) counts as left.
+/// Seconds after which a leftover that cannot be locked (a directory, a link) counts as left, even where a
+/// process has the id of its maker.
 const STALE: i64 = 60;
 
 /// The directories that were swept by this run.
@@ -42,7 +43,9 @@ pub(super) fn sweep(parent: &Parent, names: &Names) -> io::Result<usize> {
                     rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
                 })
             }
-            FileType::Directory | FileType::Symlink => now() - stat.st_ctime > STALE,
+            FileType::Directory | FileType::Symlink => {
+                !Names::is_maker_alive(&name) || now() - stat.st_ctime > STALE
+            }
             _ => false,
         };
         let flags = if kind == FileType::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };

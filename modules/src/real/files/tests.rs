@@ -152,6 +152,21 @@ fn a_leftover_is_swept_once_nobody_holds_it() {
     assert_eq!(Real::new().sweep(&dir.path().join("missing")).unwrap(), 0);
 }
 
+/// A killed run left an empty directory and a link behind, and the next run, within a minute, left them, too.
+#[test]
+fn directories_and_links_of_a_process_that_has_ended_are_swept_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+    child.wait().unwrap();
+    for (pid, left) in [(child.id(), 0), (std::process::id(), 2)] {
+        let name = |number| dir.path().join(format!(".cm-{:08x}0000000{number}.tmp", pid << 10 | 5));
+        fs::create_dir(name(1)).unwrap();
+        symlink("target", name(2)).unwrap();
+        Real::new().sweep(dir.path()).unwrap();
+        assert_eq!(names_in(dir.path()).len(), left);
+    }
+}
+
 #[test]
 fn the_file_being_validated_is_the_new_one_and_a_refusal_keeps_the_old() {
     let dir = tempfile::tempdir().unwrap();

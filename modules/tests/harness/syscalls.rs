@@ -1,0 +1,230 @@
+//! Every system call that writes fails or is the last one: strace(1) injects the failure or the kill into a
+//! process of its own that runs one task on real files. Then every file is whole, the next run converges,
+//! and no temporary file is left.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use cm_wire::Value;
+
+use crate::{
+    case::{Case, Where, content_of},
+    lone_task, over_cases,
+    play::Play,
+    snapshot::{Snapshot, contents, difference},
+    stage::Stage,
+};
+
+/// What changes a file system or what it holds, as strace 5.10 and later know it on every architecture.
+const WRITING: &str = "?open,?creat,openat,openat2,write,pwrite64,writev,ftruncate,?truncate,fallocate,fsync,\
+    fdatasync,?rename,?renameat,renameat2,?unlink,unlinkat,?mkdir,mkdirat,?symlink,symlinkat,?link,linkat,\
+    ?chmod,fchmod,fchmodat,?chown,fchown,?lchown,fchownat,fsetxattr,setxattr,lsetxattr,fremovexattr,\
+    removexattr,utimensat,?copy_file_range,sendfile,mknodat";
+
+/// At most so many places a case where not everything is tried.
+const PLACES: usize = 9;
+
+/// A system call of the one process that is traced.
+#[derive(Clone, Debug, PartialEq)]
+struct Call {
+    name: String,
+    /// Which call of this name it is, from 1.
+    number: usize,
+}
+
+/// Whether it can be done here.
+fn can_trace() -> bool {
+    let probe =
+        Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
+    if probe.is_ok_and(|status| status.success()) {
+        return true;
+    }
+    let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+    assert!(!ci, "CI wants all tests to run: strace cannot trace a process here");
+    eprintln!("\nskipped: strace is missing or may not trace");
+    false
+}
+
+#[test]
+fn any_system_call_may_fail_or_be_the_last() {
+    everything(false);
+}
+
+/// The same at every single place, with full disks as well as broken ones: minutes.
+#[test]
+#[ignore = "takes minutes; the test above tries a part of it"]
+fn every_system_call_may_fail_or_be_the_last() {
+    everything(true);
+}
+
+fn everything(all: bool) {
+    if !can_trace() {
+        return;
+    }
+    over_cases(&[Where::Tree], |module, case, _| {
+        let setting = Setting::new(module, case);
+        let (calls, wanted, whole) = match setting.undisturbed() {
+            Ok(found) => found,
+            Err(broken) => return vec![broken],
+        };
+        // The models of all others are tried everywhere; of the rest, places spread over the run.
+        let every = all || matches!(format!("{module}/{}", case.name).as_str(), "file/new" | "file/replaced");
+        let step = if every { 1 } else { calls.len().div_ceil(PLACES).max(1) };
+        let mut broken = Vec::new();
+        for (index, call) in calls.iter().enumerate().filter(|(index, _)| index % step == 0) {
+            let errors: &[&str] = match (all, index % 2) {
+                (true, _) => &["error=EIO", "error=ENOSPC", "signal=KILL"],
+                (false, 0) => &["error=EIO", "signal=KILL"],
+                (false, _) => &["error=ENOSPC", "signal=KILL"],
+            };
+            for fault in errors {
+                let found = setting.disturbed(call, fault, &wanted, &whole);
+                broken.extend(
+                    found
+                        .into_iter()
+                        .map(|text| format!("{} number {} {fault}: {text}", call.name, call.number)),
+                );
+            }
+        }
+        broken
+    });
+}
+
+/// A case that is run by a process of its own, again and again.
+struct Setting<'a> {
+    module: &'a str,
+    case: &'a Case,
+}
+
+impl<'a> Setting<'a> {
+    fn new(module: &'a str, case: &'a Case) -> Self {
+        Self { module, case }
+    }
+
+    /// The task in a file that the program reads.
+    fn task(&self, stage: &Stage, case: &Case) -> PathBuf {
+        let mut given = Vec::new();
+        case.params.values().for_each(|value| collect(value, &mut given));
+        let task: lone_task::Task = (self.module.to_owned(), case.params.clone(), given);
+        // Outside of what is compared.
+        let path = stage.root.with_extension("task");
+        fs::write(&path, cm_wire::encode(&task).unwrap()).unwrap();
+        path
+    }
+
+    /// A run without faults: its writing calls, what it leaves, and all contents that files may have.
+    fn undisturbed(&self) -> Result<(Vec<Call>, Snapshot, Vec<Vec<u8>>), String> {
+        let (stage, case) = Stage::of(Where::Tree, "case", self.case);
+        let task = self.task(&stage, &case);
+        let log = stage.root.with_extension("log");
+        let old = contents(stage.node(), &stage.base);
+        let trace = format!("trace={WRITING}");
+        let file = log.to_str().expect("temporary folders are named in text");
+        let strace = ["strace", "-qq", "-e", &trace, "-o", file];
+        let status =
+            lone_task::command(&strace, &task).status().map_err(|error| format!("strace: {error}"))?;
+        let text = fs::read(&log).map_err(|error| error.to_string());
+        let _ = fs::remove_file(&log);
+        let _ = fs::remove_file(&task);
+        if !status.success() {
+            return Err(format!("the undisturbed run ends with {status}"));
+        }
+        let new = contents(stage.node(), &stage.base);
+        let whole = old.into_values().chain(new.into_values()).collect();
+        Ok((
+            calls(&String::from_utf8_lossy(&text?)),
+            relative(&self.state(&stage, &case), &stage.root),
+            whole,
+        ))
+    }
+
+    fn state(&self, stage: &Stage, case: &Case) -> Snapshot {
+        Play::new(self.module, stage, case).snapshot(&[])
+    }
+
+    /// What is broken when this call fails or is never made.
+    fn disturbed(&self, call: &Call, fault: &str, wanted: &Snapshot, whole: &[Vec<u8>]) -> Vec<String> {
+        let (stage, case) = Stage::of(Where::Tree, "case", self.case);
+        let task = self.task(&stage, &case);
+        let inject = format!("inject={}:{fault}:when={}", call.name, call.number);
+        let strace = ["strace", "-qq", "-o", "/dev/null", "-e", &inject];
+        let cut = lone_task::command(&strace, &task).stderr(Stdio::null()).status().unwrap();
+        let mut broken = Vec::new();
+        if cut.code() == Some(lone_task::NOT_CONVERGED) {
+            broken.push("the run does not see that it failed".to_owned());
+        }
+        for (path, content) in contents(stage.node(), &stage.base) {
+            if !whole.contains(&content) && !is_temporary(&path) {
+                broken.push(format!("{} is half written: {}", path.display(), content.escape_ascii()));
+            }
+        }
+        let next = lone_task::command(&[], &task).status().unwrap();
+        let _ = fs::remove_file(&task);
+        if !next.success() {
+            broken.push(format!("the next run ends with {next}"));
+        }
+        let left = difference(wanted, &relative(&self.state(&stage, &case), &stage.root));
+        if !left.is_empty() {
+            broken.push(format!("the next run ends otherwise: {left:#?}"));
+        }
+        broken
+    }
+}
+
+fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with(".cm-") && name.ends_with(".tmp")
+}
+
+fn relative(snapshot: &Snapshot, root: &Path) -> Snapshot {
+    let root = root.to_string_lossy().into_owned();
+    snapshot.iter().map(|(name, state)| (name.replace(&root, ""), state.replace(&root, ""))).collect()
+}
+
+/// All contents that a parameter names.
+fn collect(value: &Value, given: &mut Vec<Vec<u8>>) {
+    match value {
+        Value::Content(content) => given.extend(content_of(&content.digest)),
+        Value::Tree(entries) => {
+            for entry in entries {
+                if let cm_wire::TreeKind::File { content, .. } = &entry.kind {
+                    given.extend(content_of(&content.digest));
+                }
+            }
+        }
+        Value::List(values) => values.iter().for_each(|value| collect(value, given)),
+        Value::Map(values) => values.values().for_each(|value| collect(value, given)),
+        _ => {}
+    }
+}
+
+/// The calls of a log that may have changed something.
+fn calls(log: &str) -> Vec<Call> {
+    let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut found = Vec::new();
+    for line in log.lines() {
+        let Some((name, arguments)) = line.split_once('(') else { continue };
+        let number = numbers.entry(name).or_default();
+        *number += 1;
+        let opens = name.starts_with("open");
+        let writes =
+            !opens || ["O_CREAT", "O_TRUNC", "O_TMPFILE"].iter().any(|flag| arguments.contains(flag));
+        if writes {
+            found.push(Call { name: name.to_owned(), number: *number });
+        }
+    }
+    found
+}
+
+#[test]
+fn calls_are_counted_by_name_and_openings_count_where_they_make_something() {
+    let log = "openat(AT_FDCWD, \"/etc/ld.so.cache\", O_RDONLY|O_CLOEXEC) = 3\n\
+               openat(5, \".cm-1.tmp\", O_RDWR|O_CREAT|O_EXCL, 0600) = 6\n\
+               write(6, \"x\", 1) = 1\nwrite(6, \"y\", 1) = 1\n";
+    let found: Vec<String> = calls(log).iter().map(|call| format!("{} {}", call.name, call.number)).collect();
+    assert_eq!(found, ["openat 2", "write 1", "write 2"]);
+}
