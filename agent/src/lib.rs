@@ -3,11 +3,15 @@
 //! [`session::serve`] is the whole of it, over any pair of byte streams. Blocking threads, no async runtime:
 //! everything a node does is file and process work.
 
+mod boot;
 pub mod contents;
+pub mod guard;
 pub mod install;
 pub mod journal;
 pub mod lock;
+pub mod memory;
 pub mod outbox;
+pub mod restart;
 pub mod runner;
 pub mod session;
 pub mod state_dir;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use cm_agent::{install, session, state_dir::StateDir};
+use cm_agent::{guard::Guard, install, session, state_dir::StateDir};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -16,6 +16,11 @@ fn main() {
             session::serve(std::io::stdin(), std::io::stdout(), state);
             // Threads may hang in a write to a controller that is gone; the work itself has ended.
             std::process::exit(0);
+        }
+        ["guard", run] => {
+            rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+            let state = StateDir::default_for_user();
+            Guard::of(&state, run).stand(&state);
         }
         ["install", digest, target] => match install::install(digest, Path::new(target)) {
             Ok(()) => {}

@@ -15,9 +15,12 @@ use cm_wire::{AddedTask, Begin, Event, FromAgent, Mode, Redactor, Refusal, Task,
 
 use crate::{
     contents::{ContentStore, FromJournal},
+    guard::Guard,
     journal::Journal,
     lock::{LockError, RunLock},
+    memory,
     outbox::{Outbox, redact},
+    restart,
     runner::{self, CatalogError, Surroundings},
     state_dir::StateDir,
 };
@@ -155,6 +158,13 @@ fn converse(
                     Err(refusal) => outbox.send(FromAgent::Refused(refusal)),
                 }
             }
+            Ok(ToAgent::Confirm { run }) if begin.is_none() => {
+                outbox.send(FromAgent::Confirmed(Guard::of(state, &run).confirm()));
+            }
+            Ok(ToAgent::Ledger) if begin.is_none() => match memory::tell(state, outbox) {
+                Ok(()) => outbox.send(FromAgent::Done),
+                Err(refusal) => outbox.send(FromAgent::Refused(refusal)),
+            },
             Ok(ToAgent::Bye) => return,
             Ok(_) => return refuse("a message out of order"),
             Err(reason) => return refuse(&reason),
@@ -213,6 +223,7 @@ fn run(
             outbox.send(FromAgent::Added(some.to_vec()));
         }
     };
+    let guard = Guard::of(state, &begin.run);
     let store: &ContentStore = contents;
     let contents = FromJournal { journal: &journal, store };
     let around = Surroundings {
@@ -222,6 +233,9 @@ fn run(
         store,
         send: &send,
         announce: &announce,
+        guard: (begin.mode == Mode::Apply).then_some(&guard),
+        confirm: &|limit| outbox.send(FromAgent::ConfirmWanted { limit }),
+        restart: &|task, changes| restart::restart_host(outbox, task, changes, &stopping),
         stopping: &stopping,
     };
     let outcome = runner::run(begin, tasks, around).map_err(|error| match error {
@@ -239,7 +253,12 @@ fn run(
         send(Event::Note(format!("the journal cannot be written: {error}")));
     }
     drop(lock);
-    outcome
+    if outcome? {
+        for said in guard.fire() {
+            send(Event::Note(said));
+        }
+    }
+    Ok(())
 }
 
 fn take_lock(

@@ -73,6 +73,11 @@ pub trait Resource: Send + Sync {
         std::iter::once(first).chain(others.iter().map(|other| other.change(context))).collect()
     }
 
+    /// Nothing else may run on the node while this does: it takes the node down.
+    fn alone(&self) -> bool {
+        false
+    }
+
     /// For the batch transaction of others: what this resource asks for, as its module understands it.
     fn as_any(&self) -> Option<&dyn std::any::Any> {
         None
@@ -111,6 +116,8 @@ pub struct Effect {
     pub final_: bool,
     /// What a person should know of how it was done: a unit that cannot reload was restarted instead.
     pub notes: Vec<String>,
+    /// The host must restart now; the run goes on when it is back.
+    pub restarts_host: bool,
 }
 
 /// Why a look or a change failed: the thing, the cause and what to do, apart.

@@ -9,6 +9,8 @@ use crate::{argument::Argument, template::Expression, template::TemplateName};
 
 /// The word that names service tasks in `restarts` and `reloads`.
 pub const SERVICE: &str = "service";
+/// The module that restarts the host, which tasks may ask for in the same way.
+pub const REBOOT: &str = "reboot";
 
 /// One task as written: it becomes one task of a host, or several by a list of subjects or `each`, or none by `when`.
 pub struct Task {
@@ -127,7 +129,7 @@ impl Task {
     /// Whether it is a service task.
     #[must_use]
     pub fn is_service(&self) -> bool {
-        self.module_name.as_ref() == SERVICE
+        [SERVICE, REBOOT].contains(&self.module_name.as_ref())
     }
 
     /// Whether it makes the same tasks on every host.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Secret, Value};
+use crate::{Change, Secret, Value};
 
 /// What to do with the tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,12 +67,14 @@ pub enum Undo {
 }
 
 /// Where a run stood when one of its tasks restarted the host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resumed {
     /// The task that restarts the host.
     pub task: u32,
     /// The boot id (random(4)) before.
     pub boot_id: String,
+    /// What it reports once the host is back.
+    pub changes: Vec<Change>,
     /// Tasks that had ended by then, and whether they had changed something.
     pub done: Vec<(u32, Done)>,
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded;
+
 /// The facts of one node, gathered at the start of each session.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
@@ -20,10 +22,13 @@ pub struct Facts {
     /// Memory in bytes.
     pub memory: Memory,
     /// All addresses but loopback and link-local ones, without prefix lengths.
+    #[serde(deserialize_with = "bounded::at_most::<10_000, _, _>")]
     pub addresses: Vec<String>,
     /// Network interfaces, loopback too.
+    #[serde(deserialize_with = "bounded::at_most::<10_000, _, _>")]
     pub interfaces: Vec<Interface>,
     /// Mounted file systems that hold files (no proc, sysfs, cgroup and their like).
+    #[serde(deserialize_with = "bounded::at_most::<20_000, _, _>")]
     pub mounts: Vec<Mount>,
     /// `none`, or what it runs in: `kvm`, `systemd-nspawn`, `docker`, `lxc`, …
     pub virtualization: String,
@@ -71,6 +76,7 @@ pub struct Interface {
     /// Hardware address, empty where there is none.
     pub mac: String,
     /// Addresses with prefix length: `10.0.0.5/24`.
+    #[serde(deserialize_with = "bounded::at_most::<10_000, _, _>")]
     pub addresses: Vec<String>,
 }
 

@@ -3,6 +3,7 @@
 //! Types and a codec, no I/O. Both ends are always built from the same source (the controller starts
 //! the agent by its content hash), so the encoding has no version negotiation.
 
+mod bounded;
 mod catalog;
 mod digest;
 mod event;

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AddedTask, Begin, Digest, Event, Facts, Task};
+use crate::{AddedTask, Begin, Change, Digest, Event, Facts, Task};
 
 /// From controller to agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +75,8 @@ pub enum FromAgent {
     Rebooting {
         /// The task's number.
         task: u32,
+        /// What it will report: to be sent back in [`crate::Resumed`].
+        changes: Vec<Change>,
     },
     /// Answers [`ToAgent::Ledger`]; several may come, `Done` ends them.
     Ledger {

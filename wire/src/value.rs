@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Digest;
+use crate::{Digest, bounded};
 
 /// A rendered parameter value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,9 +20,9 @@ pub enum Value {
     /// Text.
     Text(String),
     /// A list.
-    List(Vec<Value>),
+    List(#[serde(deserialize_with = "bounded::nested")] Vec<Value>),
     /// A map with text keys.
-    Map(BTreeMap<String, Value>),
+    Map(#[serde(deserialize_with = "bounded::nested")] BTreeMap<String, Value>),
     /// A content that the controller holds and the agent asks for by digest when it lacks it.
     Content(ContentRef),
     /// A folder of contents.

@@ -21,8 +21,7 @@ impl Runner<'_> {
         self.slots.iter().for_each(|slot| slot.resource.prefetch(&mut wants));
         self.around.node.prefetch(&wants);
 
-        let all: Vec<usize> =
-            (0..self.slots.len()).filter(|&index| self.slots[index].class != Class::Check).collect();
+        let all: Vec<usize> = (0..self.slots.len()).filter(|&index| self.is_looked_at(index)).collect();
         self.around.store.gather();
         let looks = self.look_at(&all);
         let missing = self.around.store.get_gathered();
@@ -37,6 +36,12 @@ impl Runner<'_> {
         for (index, look) in again.into_iter().zip(looks) {
             self.slots[index].first = look;
         }
+    }
+
+    /// Checks come last; what had ended before the host was restarted is not looked at again.
+    fn is_looked_at(&self, index: usize) -> bool {
+        // Tasks are numbered in u32 on the wire.
+        self.slots[index].class != Class::Check && !self.done.contains_key(&(index as u32))
     }
 
     fn look_at(&self, indexes: &[usize]) -> Vec<Result<Seen, Problem>> {

@@ -5,6 +5,7 @@
 
 mod barrier;
 mod first_look;
+mod guarding;
 mod orphans;
 mod ready_queue;
 mod remember;
@@ -12,18 +13,21 @@ mod report;
 mod work;
 
 use std::{
+    collections::BTreeMap,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
 use cm_modules::{Class, Contents, Node, Problem, Resource, Seen, Thing, former::Item, registry};
-use cm_wire::{AddedTask, Begin, Event, Mode, Notice, Outcome, Task, TaskResult, Undo};
+use cm_wire::{AddedTask, Begin, Change, Done, Event, Mode, Notice, Outcome, Task, TaskResult, Undo};
 
 use crate::{
     contents::ContentStore,
+    guard::Guard,
     journal::Journal,
     undo::{self, Added, Selected},
 };
+use guarding::Guarding;
 use ready_queue::{Ending, ReadyQueue};
 pub(crate) use remember::close_transaction;
 
@@ -44,6 +48,12 @@ pub struct Surroundings<'a> {
     pub send: &'a (dyn Fn(Event) + Sync),
     /// Takes what the node adds to the catalog, before anything happens to it.
     pub announce: &'a (dyn Fn(Vec<AddedTask>) + Sync),
+    /// Guards changes that may cut the connection; none where nothing is changed.
+    pub guard: Option<&'a Guard>,
+    /// Asks the controller to come back over a new connection within these seconds.
+    pub confirm: &'a (dyn Fn(u32) + Sync),
+    /// Restarts the host because of a task, with what it reports; comes back only with the reason why not.
+    pub restart: &'a (dyn Fn(u32, Vec<Change>) -> String + Sync),
     /// No new task may start.
     pub stopping: &'a (dyn Fn() -> bool + Sync),
 }
@@ -97,6 +107,9 @@ pub(crate) struct Runner<'a> {
     progress: Mutex<Progress>,
     moved: Condvar,
     start: Instant,
+    guarding: Guarding<'a>,
+    /// How tasks had ended before the host was restarted.
+    done: BTreeMap<u32, Done>,
 }
 
 struct Progress {
@@ -105,6 +118,8 @@ struct Progress {
     notices: Vec<Vec<(Notice, String)>>,
     /// Batch keys that are at work: one transaction of a kind at a time.
     busy_batches: Vec<&'static str>,
+    /// A task is at work that takes the node down.
+    alone: bool,
     stopped: bool,
 }
 
@@ -112,14 +127,15 @@ struct Progress {
 struct Job {
     tasks: Vec<u32>,
     batch: Option<&'static str>,
+    alone: bool,
 }
 
-/// Runs the catalog to its end; every task's result goes out as an event.
+/// Runs the catalog to its end; every task's result goes out as an event. Whether guarded changes were made
+/// that nobody will confirm, because something of them failed.
 ///
 /// # Errors
 /// When the catalog cannot be run; then nothing was touched.
-pub fn run(begin: &Begin, tasks: Vec<Task>, around: Surroundings<'_>) -> Result<(), CatalogError> {
-    let start = Instant::now();
+pub fn run(begin: &Begin, tasks: Vec<Task>, around: Surroundings<'_>) -> Result<bool, CatalogError> {
     let mut slots = Vec::with_capacity(tasks.len());
     for task in tasks {
         slots.push(Slot::new(task, around.journal)?);
@@ -130,6 +146,18 @@ pub fn run(begin: &Begin, tasks: Vec<Task>, around: Surroundings<'_>) -> Result<
         (around.announce)(added.iter().map(name).collect());
         slots.extend(added.into_iter().map(|added| Slot::added(added, around.journal)));
     }
+    run_slots(begin, slots, around)
+}
+
+/// Runs tasks that the node made itself and nothing else.
+pub fn run_added(begin: &Begin, added: Vec<Added>, around: Surroundings<'_>) {
+    let slots = added.into_iter().map(|added| Slot::added(added, around.journal)).collect();
+    // The graph is of our own making: it leads nowhere else.
+    let _ = run_slots(begin, slots, around);
+}
+
+fn run_slots(begin: &Begin, slots: Vec<Slot>, around: Surroundings<'_>) -> Result<bool, CatalogError> {
+    let start = Instant::now();
     let count = slots.len();
     let in_range = |task: &u32| (*task as usize) < count;
     let whole = slots.iter().all(|slot| {
@@ -140,13 +168,28 @@ pub fn run(begin: &Begin, tasks: Vec<Task>, around: Surroundings<'_>) -> Result<
     }
     let queue = ReadyQueue::new(slots.iter().map(|slot| slot.task.after.clone()).collect())
         .map_err(|_| CatalogError::Graph)?;
-    let progress =
-        Progress { queue, notices: vec![Vec::new(); count], busy_batches: Vec::new(), stopped: false };
-    let mut runner =
-        Runner { begin, around, slots, progress: Mutex::new(progress), moved: Condvar::new(), start };
+    let progress = Progress {
+        queue,
+        notices: vec![Vec::new(); count],
+        busy_batches: Vec::new(),
+        alone: false,
+        stopped: false,
+    };
+    let guarding = Guarding::of(&slots, around.guard);
+    let done = begin.resumed.iter().flat_map(|resumed| resumed.done.iter().copied()).collect();
+    let mut runner = Runner {
+        begin,
+        around,
+        slots,
+        progress: Mutex::new(progress),
+        moved: Condvar::new(),
+        start,
+        guarding,
+        done,
+    };
     runner.first_look();
     runner.work_through();
-    Ok(())
+    Ok(runner.guarding.is_broken())
 }
 
 /// What the node takes back in this run: what it was asked to, and the orphans of roles that are pruned.
@@ -205,7 +248,7 @@ impl Slot {
         let resource = registry::compile(&task.module, &task.params)
             .map_err(|error| CatalogError::Task { id: task.id.clone(), reason: error.to_string() })?;
         let touches = resource.touches();
-        let service = service_of(&touches.makes);
+        let service = service_of(&touches.makes).or_else(|| resource.alone().then(|| HOST.to_owned()));
         let owed =
             service.as_deref().map(|name| journal.read(|ledger| ledger.owed(name))).unwrap_or_default();
         let made = touches.makes.iter().filter_map(Item::of).collect();
@@ -213,6 +256,9 @@ impl Slot {
         Ok(Self { task, resource, class: touches.class, service, first, owed, made, added: None })
     }
 }
+
+/// What owes a restart of the whole host; no unit has such a name.
+const HOST: &str = "reboot";
 
 /// The unit whose running state is made.
 fn service_of(makes: &[Thing]) -> Option<String> {
@@ -261,6 +307,9 @@ impl Runner<'_> {
                     drop(progress);
                     self.do_job(&job);
                     progress = self.progress();
+                    if job.alone {
+                        progress.alone = false;
+                    }
                     if let Some(batch) = job.batch {
                         progress.busy_batches.retain(|busy| *busy != batch);
                     }
@@ -282,17 +331,26 @@ impl Runner<'_> {
 
     /// Takes the next work; tasks that need none are ended on the way.
     fn take(&self, progress: &mut Progress) -> Option<Job> {
+        if progress.alone {
+            return None;
+        }
         loop {
             let next = {
+                let resource = |task: u32| &self.slots[task as usize].resource;
+                let busy = progress.queue.busy();
+                let may = |task: &u32| !busy || !resource(*task).alone();
                 let free = |task: &u32| {
-                    let batch = self.slots[*task as usize].resource.batch();
-                    batch.is_none_or(|batch| !progress.busy_batches.contains(&batch))
+                    let batch = resource(*task).batch();
+                    may(task) && batch.is_none_or(|batch| !progress.busy_batches.contains(&batch))
                 };
-                let alone = |task: &u32| self.slots[*task as usize].resource.batch().is_none();
+                let single = |task: &u32| may(task) && resource(*task).batch().is_none();
                 // Single tasks first: they may make more of a batch ready.
-                progress.queue.ready().find(alone).or_else(|| progress.queue.ready().find(free))?
+                progress.queue.ready().find(single).or_else(|| progress.queue.ready().find(free))?
             };
             let slot = &self.slots[next as usize];
+            if self.was_done(progress, next) {
+                continue;
+            }
             let quiet = matches!(slot.first, Ok(Seen::AsWanted))
                 && !progress.queue.disturbed(next)
                 && progress.notices[next as usize].is_empty();
@@ -318,12 +376,47 @@ impl Runner<'_> {
                 }
             };
             tasks.iter().for_each(|task| progress.queue.start(*task));
-            return Some(Job { tasks, batch });
+            let alone = slot.resource.alone();
+            progress.alone = alone;
+            return Some(Job { tasks, batch, alone });
         }
+    }
+
+    /// Ends a task that had ended before the host was restarted, or that restarted it; whether it was one.
+    fn was_done(&self, progress: &mut Progress, task: u32) -> bool {
+        if let Some(done) = self.done.get(&task) {
+            progress.queue.start(task);
+            let ending = match done {
+                Done::Ok => Ending::Quiet,
+                Done::Changed => Ending::Changed,
+                Done::Failed => Ending::Failed,
+            };
+            self.end(progress, task, ending);
+            return true;
+        }
+        let Some(resumed) = self.begin.resumed.as_ref().filter(|resumed| resumed.task == task) else {
+            return false;
+        };
+        progress.queue.start(task);
+        let boot_id = crate::boot::boot_id();
+        let (outcome, ending) = if boot_id == resumed.boot_id {
+            let error =
+                "the host answers again, but it was not restarted: its boot id is the same".to_owned();
+            let hint = Some("`journalctl -b` on the host may say what held up the restart".to_owned());
+            (Outcome::Failed { error, hint }, Ending::Failed)
+        } else {
+            (Outcome::Changed, Ending::Changed)
+        };
+        self.report(task, outcome, resumed.changes.clone(), None, self.elapsed(), 0);
+        self.end(progress, task, ending);
+        true
     }
 
     /// Ends a task and whatever its failure takes along.
     fn end(&self, progress: &mut Progress, task: u32, ending: Ending) {
+        if let Some(limit) = self.guarding.ended(task, ending != Ending::Failed) {
+            (self.around.confirm)(limit);
+        }
         if ending == Ending::Changed {
             let slot = &self.slots[task as usize];
             for notify in &slot.task.notify {

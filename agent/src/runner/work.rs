@@ -157,7 +157,10 @@ impl Runner<'_> {
                 (self.around.send)(Event::Started { task: *task });
             }
             let tasks: Vec<u32> = differing.iter().map(|differing| differing.task).collect();
-            match self.remember(&tasks) {
+            let remembered = self
+                .remember(&tasks)
+                .and_then(|items| self.guarding.before(&tasks, &self.slots).map(|()| items));
+            match remembered {
                 Ok(touched) => items = touched,
                 Err(reason) => {
                     let problem = Problem::new(format!("nothing was changed, because {reason}")).hint(
@@ -183,6 +186,12 @@ impl Runner<'_> {
             }
             [] => Vec::new(),
         };
+        if applying
+            && let ([Differing { task, changes, .. }], [Ok(effect)]) = (differing, effects.as_slice())
+            && effect.restarts_host
+        {
+            return vec![self.restart_host(*task, changes)];
+        }
         let mut effects = effects.into_iter();
         let ends: Vec<TaskEnd> = differing
             .iter()
@@ -201,6 +210,14 @@ impl Runner<'_> {
             }
         }
         ends
+    }
+
+    /// Restarts the host; this comes back only where that does not happen.
+    fn restart_host(&self, task: u32, changes: &[Change]) -> TaskEnd {
+        // The restart pays what was owed; the boot id proves it.
+        self.pay(task);
+        let reason = (self.around.restart)(task, changes.to_vec());
+        failed(&Problem::new(format!("the host does not restart: {reason}")))
     }
 
     /// Looks again after a change.

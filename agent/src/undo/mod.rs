@@ -9,7 +9,7 @@ use cm_modules::former::{Former, Item, Manner};
 use crate::journal::{Owes, Owner};
 
 pub use order::{Added, order};
-pub use select::{Selected, dropped, of_roles, of_run};
+pub use select::{Selected, dropped, of_roles, of_run, of_tasks};
 
 /// A thing to be taken back.
 #[derive(Clone, Debug)]

@@ -87,7 +87,14 @@ fn add_debtors(taken: &mut Vec<Taken>, node: &dyn Node) {
         if taken.iter().any(|known| known.item == item) {
             continue;
         }
-        if let Ok(now @ Former::Unit { .. }) = capture(node, &item, None) {
+        if let Ok(Former::Unit { load, mut active, file }) = capture(node, &item, None)
+            && load != "not-found"
+        {
+            // One that failed after the change that is taken back: it was meant to run.
+            if active == "failed" {
+                active = "active".into();
+            }
+            let now = Former::Unit { load, active, file };
             taken.push(Taken {
                 item,
                 former: now,

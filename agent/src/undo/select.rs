@@ -129,6 +129,33 @@ pub fn of_run(
     Ok(selected)
 }
 
+/// What some tasks of a run changed, as it was before: what a guard takes back, whatever has become of it.
+pub fn of_tasks(ledger: &Ledger, run: &str, tasks: &[Owner]) -> Vec<Taken> {
+    let mut taken: Vec<Taken> = Vec::new();
+    for (item, memory) in &ledger.items {
+        let Some(place) = memory.versions.iter().position(|version| version.run == run) else { continue };
+        if memory.owners.keys().any(|owner| tasks.contains(owner)) {
+            taken.push(memory.taken(item, memory.versions[place].former.clone(), place <= memory.base));
+        }
+    }
+    // Services that they restarted become again what they were.
+    let owed: BTreeSet<String> =
+        taken.iter().flat_map(|taken| taken.owes.iter().map(|(unit, _)| unit.clone())).collect();
+    for unit in owed {
+        let item = Item::Unit(unit);
+        let version = ledger
+            .items
+            .get(&item)
+            .and_then(|memory| Some((memory, memory.versions.iter().find(|version| version.run == run)?)));
+        if let Some((memory, version)) = version
+            && !taken.iter().any(|known| known.item == item)
+        {
+            taken.push(memory.taken(&item, version.former.clone(), false));
+        }
+    }
+    taken
+}
+
 /// What roles put there, as it was before `cm`; no roles: all of them. What others want too stays.
 pub fn of_roles(ledger: &Ledger, node: &dyn Node, roles: &[String]) -> Selected {
     let mut selected = Selected::default();
