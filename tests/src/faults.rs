@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Hosts, Ran, Repository, eventually};
+use crate::{Hosts, Ran, Repository, Watched, eventually};
 
 /// What a running agent's command line matches as a whole.
 pub const AGENT: &str = ".*/cm-agent-[^ ]* session";
@@ -71,6 +71,40 @@ tasks:
   - {{ id: t9, command: "touch /srv/{name}/ran-{{{{ tone }}}}", creates: "/srv/{name}/ran-{{{{ tone }}}}", needs: {name} }}
 "#
     )
+}
+
+/// A role that makes a file, stops until `/run/h.go` is there, and then makes another.
+pub const HALTING: &str = "
+tasks:
+  - file: /srv/h.first
+    content: \"first\\n\"
+  - command: touch /run/h.here; while [ ! -e /run/h.go ]; do sleep 0.05; done
+    id: halt
+    changed_when: false
+    needs: file:/srv/h.first
+  - file: /srv/h.second
+    content: \"{{ 'second' * 30000 }}\\n\"
+    needs: halt
+";
+
+/// Starts the role `halting` of a repository, which is [`HALTING`], and waits until it has halted.
+///
+/// # Panics
+/// When it does not.
+#[track_caller]
+pub fn halted(hosts: &Hosts, repository: &Repository, host: &str, more: &str) -> Watched {
+    hosts.sh(host, "rm -f /run/h.here /run/h.go /srv/h.*");
+    let mut run = repository.watch(&format!("apply halting on {host} {more}"));
+    run.until(|event| event["event"] == "task_started" && event["task"] == "halt");
+    eventually("the halt", Duration::from_secs(20), || {
+        hosts.holds(host, "test -e /run/h.here").then_some(())
+    });
+    run
+}
+
+/// Lets what has halted go on.
+pub fn go_on(hosts: &Hosts, host: &str) {
+    hosts.sh(host, "touch /run/h.go");
 }
 
 /// Takes back by hand what [`chain`] makes.

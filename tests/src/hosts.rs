@@ -20,12 +20,13 @@ const HOSTS: [(&str, Release); 4] = [
 ];
 
 /// Hosts that are broken on purpose: killed, filled, cut off, rebooted. Each theme has its own.
-const FRAGILE: [(&str, Release); 6] = [
+const FRAGILE: [(&str, Release); 7] = [
     ("agents", Release::Debian12),
     ("packs", Release::Debian13),
     ("links", Release::Debian12),
     ("power", Release::Debian11),
     ("disks", Release::Debian12),
+    ("beside", Release::Debian13),
     ("mute", Release::Debian13),
 ];
 

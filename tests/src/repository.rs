@@ -29,6 +29,20 @@ impl Repository {
         }
     }
 
+    /// An empty one in a folder that somebody else removes.
+    ///
+    /// # Panics
+    /// When nothing can be made there.
+    #[must_use]
+    pub fn within(folder: &Path) -> Self {
+        Self {
+            folder: tempfile::Builder::new()
+                .prefix("cm-repository-")
+                .tempdir_in(folder)
+                .expect("a folder for files"),
+        }
+    }
+
     /// One whose inventory has all hosts of the lab: the groups `releases` (one of each), `spare` (`e12`).
     #[must_use]
     pub fn over(hosts: &Hosts) -> Self {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use cm_tests::{
     Hosts, Repository,
     faults::{AGENT, Shell, chain, no_agent, recovers, tells, unchain},
-    fragile_hosts,
 };
+
+use crate::silence::fragile_hosts;
 
 const HOST: &str = "agents";
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use cm_tests::{
     Hosts, Repository, eventually,
     faults::{AGENT, no_agent, recovers, tells},
-    fragile_hosts,
 };
+
+use crate::silence::fragile_hosts;
 
 const HOST: &str = "packs";
 
