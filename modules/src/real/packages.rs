@@ -10,7 +10,9 @@ use std::{
 use super::{
     Real,
     apt::{Apt, IndexState},
+    dnf::{self, Dnf, DnfState},
     dpkg,
+    manager::{Driver, Managed},
 };
 use crate::{
     Problem,
@@ -22,8 +24,8 @@ use crate::{
 
 /// The machine's file system.
 const ROOT: &str = "/";
-/// Where a plan keeps its copy of the index.
-const OWN: &str = "/var/lib/cm/apt";
+/// Where a plan keeps its copy of the index, one folder for each package manager.
+const OWN: &str = "/var/lib/cm";
 
 /// What was read of the package manager's database.
 #[derive(Default)]
@@ -31,23 +33,96 @@ pub(super) struct PackagesState {
     manager: OnceLock<Option<PackageManager>>,
     dpkg: dpkg::Cached,
     index: IndexState,
-    /// One transaction at a time, whatever dpkg's own lock says.
+    dnf: DnfState,
+    /// One transaction at a time, whatever the package manager's own lock says.
     changing: Mutex<()>,
 }
 
+/// What [`Packages`] asks of a package manager.
+trait Manager {
+    fn package(&self, name: &str) -> Result<Option<InstalledPackage>, Problem>;
+    fn package_list(&self) -> Result<BTreeMap<String, InstalledPackage>, Problem>;
+    fn package_remains(&self, name: &str) -> Result<Remains, Problem>;
+    fn candidates(&self, names: &[String]) -> Result<BTreeMap<String, String>, Problem>;
+    fn version_matching(&self, name: &str, pattern: &str) -> Result<Option<String>, Problem>;
+    fn refresh(&self, copy: bool, older_than: u64, deadline: Instant) -> Result<bool, Problem>;
+    fn predict(&self, before: &[PackageRequest], transaction: &Transaction<'_>) -> Predicted;
+    fn transact(&self, transaction: &Transaction<'_>) -> Transacted;
+}
+
+impl Manager for Apt<'_> {
+    fn package(&self, name: &str) -> Result<Option<InstalledPackage>, Problem> {
+        Ok(self.database()?.installed(name))
+    }
+    fn package_list(&self) -> Result<BTreeMap<String, InstalledPackage>, Problem> {
+        Ok(self.database()?.all_installed())
+    }
+    fn package_remains(&self, name: &str) -> Result<Remains, Problem> {
+        Ok(self.database()?.remains(name))
+    }
+    fn candidates(&self, names: &[String]) -> Result<BTreeMap<String, String>, Problem> {
+        Apt::candidates(self, names)
+    }
+    fn version_matching(&self, name: &str, pattern: &str) -> Result<Option<String>, Problem> {
+        Apt::version_matching(self, name, pattern)
+    }
+    fn refresh(&self, copy: bool, older_than: u64, deadline: Instant) -> Result<bool, Problem> {
+        Apt::refresh(self, copy, older_than, deadline)
+    }
+    fn predict(&self, before: &[PackageRequest], transaction: &Transaction<'_>) -> Predicted {
+        Apt::predict(self, before, transaction)
+    }
+    fn transact(&self, transaction: &Transaction<'_>) -> Transacted {
+        Apt::transact(self, transaction)
+    }
+}
+
+impl Manager for Managed<'_> {
+    fn package(&self, name: &str) -> Result<Option<InstalledPackage>, Problem> {
+        Ok(self.driver.database()?.installed(name))
+    }
+    fn package_list(&self) -> Result<BTreeMap<String, InstalledPackage>, Problem> {
+        Ok(self.driver.database()?.all_installed())
+    }
+    /// These package managers know of nothing that stays.
+    fn package_remains(&self, _name: &str) -> Result<Remains, Problem> {
+        Ok(Remains::Nothing)
+    }
+    fn candidates(&self, names: &[String]) -> Result<BTreeMap<String, String>, Problem> {
+        Managed::candidates(self, names)
+    }
+    fn version_matching(&self, name: &str, pattern: &str) -> Result<Option<String>, Problem> {
+        Managed::version_matching(self, name, pattern)
+    }
+    fn refresh(&self, copy: bool, older_than: u64, deadline: Instant) -> Result<bool, Problem> {
+        Managed::refresh(self, copy, older_than, deadline)
+    }
+    fn predict(&self, before: &[PackageRequest], transaction: &Transaction<'_>) -> Predicted {
+        Managed::predict(self, before, transaction)
+    }
+    fn transact(&self, transaction: &Transaction<'_>) -> Transacted {
+        Managed::transact(self, transaction)
+    }
+}
+
 impl Real {
-    fn apt(&self) -> Result<Apt<'_>, Problem> {
-        if !dpkg::Cached::is_there(Path::new(ROOT)) {
+    /// Calls with the machine's package manager.
+    fn manager<T>(&self, act: impl FnOnce(&dyn Manager) -> T) -> Result<T, Problem> {
+        let state = &self.packages;
+        let Some(manager) = self.package_manager() else {
             return Err(Problem::new("this node has no package manager that cm knows")
-                .hint("cm knows apt and dpkg (looked for /var/lib/dpkg/status)"));
+                .hint("cm knows apt (looked for /var/lib/dpkg/status), dnf, zypper, pacman and apk"));
+        };
+        let root = Path::new(ROOT);
+        let own = Path::new(OWN).join(manager.word());
+        if manager == PackageManager::Apt {
+            let apt = Apt { commands: self, root, own: &own, dpkg: &state.dpkg, index: &state.index };
+            return Ok(act(&apt));
         }
-        Ok(Apt {
-            commands: self,
-            root: Path::new(ROOT),
-            own: Path::new(OWN),
-            dpkg: &self.packages.dpkg,
-            index: &self.packages.index,
-        })
+        let managed = |driver: &dyn Driver, index| act(&Managed { driver, root, own: &own, index });
+        let five = dnf::is_five();
+        let driver = Dnf { commands: self, root, own: &own, state: &state.dnf, five };
+        Ok(managed(&driver, &state.dnf.index))
     }
 }
 
@@ -62,60 +137,54 @@ impl Packages for Real {
     }
 
     fn package(&self, name: &str) -> Result<Option<InstalledPackage>, Problem> {
-        Ok(self.apt()?.database()?.installed(name))
+        self.manager(|manager| manager.package(name))?
     }
 
     fn package_list(&self) -> Result<BTreeMap<String, InstalledPackage>, Problem> {
-        Ok(self.apt()?.database()?.all_installed())
+        self.manager(|manager| manager.package_list())?
     }
 
     fn package_remains(&self, name: &str) -> Result<Remains, Problem> {
-        Ok(self.apt()?.database()?.remains(name))
+        self.manager(|manager| manager.package_remains(name))?
     }
 
     fn candidates(&self, names: &[String]) -> Result<BTreeMap<String, String>, Problem> {
-        self.apt()?.candidates(names)
+        self.manager(|manager| manager.candidates(names))?
     }
 
     fn version_matching(&self, name: &str, pattern: &str) -> Result<Option<String>, Problem> {
-        self.apt()?.version_matching(name, pattern)
+        self.manager(|manager| manager.version_matching(name, pattern))?
     }
 
     fn refresh_index(&self, older_than: u64, deadline: Instant) -> Result<bool, Problem> {
-        self.apt()?.refresh(false, older_than, deadline)
+        self.manager(|manager| manager.refresh(false, older_than, deadline))?
     }
 
     fn refresh_index_copy(&self, older_than: u64, deadline: Instant) -> Result<bool, Problem> {
-        self.apt()?.refresh(true, older_than, deadline)
+        self.manager(|manager| manager.refresh(true, older_than, deadline))?
     }
 
     fn predict(&self, before: &[PackageRequest], transaction: &Transaction<'_>) -> Predicted {
-        match self.apt() {
-            Ok(apt) => apt.predict(before, transaction),
-            Err(problem) => {
-                let refusal = Refusal { problem, unknown: false };
-                Predicted {
-                    results: transaction.requests.iter().map(|_| Err(refusal.clone())).collect(),
-                    ..Predicted::default()
-                }
+        self.manager(|manager| manager.predict(before, transaction)).unwrap_or_else(|problem| {
+            let refusal = Refusal { problem, unknown: false };
+            Predicted {
+                results: transaction.requests.iter().map(|_| Err(refusal.clone())).collect(),
+                ..Predicted::default()
             }
-        }
+        })
     }
 
     fn transact(&self, transaction: &Transaction<'_>) -> Transacted {
-        let transacted = match self.apt() {
-            Ok(apt) => {
-                // Poisoned: a transaction panicked; what dpkg has is read anew anyway.
-                let _one = self.packages.changing.lock().unwrap_or_else(PoisonError::into_inner);
-                apt.transact(transaction)
-            }
-            Err(problem) => Transacted {
-                results: transaction.requests.iter().map(|_| Err(problem.clone())).collect(),
-                notes: Vec::new(),
-            },
-        };
+        let transacted = self.manager(|manager| {
+            // Poisoned: a transaction panicked; what the package manager has is read anew anyway.
+            let _one = self.packages.changing.lock().unwrap_or_else(PoisonError::into_inner);
+            manager.transact(transaction)
+        });
         // Packages bring units and start them.
         self.units.forget();
-        transacted
+        transacted.unwrap_or_else(|problem| Transacted {
+            results: transaction.requests.iter().map(|_| Err(problem.clone())).collect(),
+            notes: Vec::new(),
+        })
     }
 }
