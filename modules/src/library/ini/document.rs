@@ -153,14 +153,14 @@ impl Document {
     ) -> Option<usize> {
         let regions = self.regions(section);
         let within = || regions.iter().flat_map(|region| &self.items[region.clone()]);
-        let inactive = within().filter(|item| matches!(item.kind, ItemKind::Comment)).filter(|item| {
+        let mut inactive = within().filter(|item| matches!(item.kind, ItemKind::Comment)).filter(|item| {
             let text = &lines.as_slice()[item.lines.start].text;
             separator.comments_out(text, key)
         });
-        if let Some(item) = inactive.last() {
+        if let Some(item) = inactive.next_back() {
             return Some(item.lines.end);
         }
-        if let Some(item) = within().filter(|item| matches!(item.kind, ItemKind::Option(_))).last() {
+        if let Some(item) = within().filter(|item| matches!(item.kind, ItemKind::Option(_))).next_back() {
             return Some(item.lines.end);
         }
         let region = regions.first()?;

@@ -66,8 +66,8 @@ fn only_now_or_only_at_boot() {
     assert_eq!(node.setting(SettingKind::Sysctl, KEY).unwrap().as_deref(), Some("4 5 6"));
     let context = context(&node, &store, Mode::Apply);
     let (setting, file) = (Thing::Setting(SettingKind::Sysctl, KEY.into()), Thing::Path(FILE.into()));
-    assert_eq!(now.keeps(&context), [setting.clone()]);
-    assert_eq!(boot.keeps(&context), [file.clone()]);
+    assert_eq!(now.keeps(&context), std::slice::from_ref(&setting));
+    assert_eq!(boot.keeps(&context), std::slice::from_ref(&file));
     assert_eq!(sysctl(&[value("1")]).keeps(&context), [file.clone(), setting]);
     assert_eq!(sysctl(&[("state", "absent".into())]).keeps(&context), [file]);
 }

@@ -46,5 +46,19 @@ pub(super) fn set(key: &str, value: Option<&str>) -> Result<(), Problem> {
         let bytes = format!("{value}\n");
         file.write_all(bytes.as_bytes())
     };
-    write().doing(format_args!("setting the kernel parameter {key} to {value:?}"))
+    let doing = format!("setting the kernel parameter {key} to {value:?}");
+    write().or_else(|error| match error.kind() {
+        ErrorKind::ReadOnlyFilesystem => Err(read_only(&doing)),
+        ErrorKind::PermissionDenied if rustix::process::geteuid().is_root() => Err(read_only(&doing)),
+        ErrorKind::InvalidInput => Err(Problem::new(format!("{doing}: the kernel does not take this value"))
+            .hint("the kernel's documentation of the parameter says which values it has")),
+        _ => Err(error).doing(doing),
+    })
+}
+
+fn read_only(doing: &str) -> Problem {
+    Problem::new(format!("{doing}: it is read-only here")).hint(
+        "in a container most parameters are those of its host and cannot be set; `apply: false` only writes the \
+         file for the next boot",
+    )
 }
