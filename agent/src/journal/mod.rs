@@ -141,6 +141,8 @@ impl Journal {
     /// # Errors
     /// When they cannot be written.
     pub fn keep_bytes(&self, bytes: &[u8]) -> io::Result<Digest> {
+        // Before it is there: what no record speaks of yet must not be swept away.
+        self.make_room(bytes.len() as u64)?;
         self.kept.keep_bytes(bytes)
     }
 

@@ -29,3 +29,6 @@ pub struct Taken {
     /// Nobody wants it any more once it is taken back.
     pub release: bool,
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use cm_wire::{Digest, Mode};
 
 use super::*;
 use crate::{
-    Contents, Context, Overlay, Problem, Real, Resource, Seen, Thing,
+    Contents, Context, Overlay, Problem, Real, Seen, Thing,
     bench::context,
     node::{Content, SettingKind, Stat},
 };
