@@ -50,18 +50,34 @@ impl Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        let mut out = format!("{}{}\n", paint.severity(word), paint.bold(&format!(": {}", self.message)));
+        let mut out =
+            format!("{}{}\n", paint.severity(word), paint.bold(&format!(": {}", visible(&self.message))));
         if let Some(primary) = &self.primary {
             snippet(&mut out, sources, style, &paint, primary, &self.others);
         }
         for cause in &self.causes {
-            let _ = writeln!(out, "  Caused by: {}", cause.trim_end().replace('\n', "\n    "));
+            let _ = writeln!(out, "  Caused by: {}", visible(cause.trim_end()).replace('\n', "\n    "));
         }
         for hint in &self.hints {
-            let _ = writeln!(out, "{}: {}", paint.hint("hint"), hint.trim_end().replace('\n', "\n      "));
+            let _ = writeln!(
+                out,
+                "{}: {}",
+                paint.hint("hint"),
+                visible(hint.trim_end()).replace('\n', "\n      ")
+            );
         }
         out
     }
+}
+
+/// A text without what a terminal would obey: messages name values, and some of those are facts that nodes tell.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if is_hidden(c) && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+/// Control characters, and marks that turn the direction of reading round.
+fn is_hidden(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 struct Mark<'a> {
@@ -126,8 +142,11 @@ fn block(out: &mut String, source: &SourceFile, style: Style, paint: &Paint, gut
             let start = (start + cut.lead).saturating_sub(cut.dropped);
             let length = length.min(cut.width.saturating_sub(start)).max(1);
             let underline = if mark.primary { "^" } else { "-" }.repeat(length);
-            let words =
-                if mark.label.text.is_empty() { String::new() } else { format!(" {}", mark.label.text) };
+            let words = if mark.label.text.is_empty() {
+                String::new()
+            } else {
+                format!(" {}", visible(&mark.label.text))
+            };
             let marked = format!("{underline}{words}");
             let marked = if mark.primary { paint.severity(&marked) } else { paint.frame(&marked) };
             let _ = writeln!(out, "{:gutter$} {} {:start$}{marked}", "", paint.frame("|"), "");
@@ -180,7 +199,7 @@ impl Cells {
                 let (shown, width) = match character {
                     '\t' => (TAB.to_owned(), TAB.len()),
                     '\u{feff}' => (String::new(), 0),
-                    _ if character.is_control() => ('\u{fffd}'.to_string(), 1),
+                    _ if is_hidden(character) => ('\u{fffd}'.to_string(), 1),
                     _ => (character.to_string(), character.width().unwrap_or(0)),
                 };
                 (range.start + offset, shown, width)

@@ -62,7 +62,7 @@ fn text(host: &str, facts: &Facts) -> String {
     let gibibytes = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     let mut table = report::table(&["", ""]);
     let mut row = |name: &str, value: String| {
-        table.add_row(vec![name.to_owned(), report::printable(&value)]);
+        table.add_row(vec![name.to_owned(), report::one_line(&value)]);
     };
     row("hostname", facts.hostname.clone());
     row("fqdn", facts.fqdn.clone());

@@ -107,7 +107,7 @@ fn show(options: &Options, host: &str) -> Result<Exit, Failure> {
     let mut table = report::table(&["resource", "role", "last outcome", "changed", "by run"]);
     for resource in &resources {
         table.add_row(vec![
-            report::printable(&resource.id),
+            report::one_line(&resource.id),
             resource.role.clone().unwrap_or_default(),
             report::json_word(&resource.outcome),
             resource.changed.as_ref().map_or_else(String::new, |change| change.at.to_string()),
@@ -119,7 +119,7 @@ fn show(options: &Options, host: &str) -> Result<Exit, Failure> {
 }
 
 fn word(value: &serde_json::Value) -> String {
-    report::printable(value.as_str().unwrap_or_default())
+    report::one_line(value.as_str().unwrap_or_default())
 }
 
 fn trust(options: &Options, host: &str, fingerprint: Option<&str>, yes: bool) -> Result<Exit, Failure> {

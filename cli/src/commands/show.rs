@@ -92,7 +92,7 @@ fn host_text(host: &HostResult, text: &mut String) {
     let seconds = host.duration_us as f64 / 1e6;
     text.push_str(&format!("{}: {} ({seconds:.2} s)\n", host.host.bold(), report::json_word(&host.state)));
     if let Some(error) = &host.error {
-        text.push_str(&format!("    {}\n", report::printable(error)));
+        text.push_str(&format!("    {}\n", report::indented(error)));
     }
     for task in &host.tasks {
         let word = report::json_word(&task.outcome);
@@ -102,7 +102,7 @@ fn host_text(host: &HostResult, text: &mut String) {
             _ => word.red().to_string(),
         };
         let milliseconds = task.duration_us as f64 / 1e3;
-        text.push_str(&format!("  {word} {} ({milliseconds:.1} ms)\n", report::printable(&task.id)));
+        text.push_str(&format!("  {word} {} ({milliseconds:.1} ms)\n", report::one_line(&task.id)));
         let changes: Vec<Change> = task
             .changes
             .iter()
@@ -120,10 +120,10 @@ fn host_text(host: &HostResult, text: &mut String) {
             text.push_str(&format!("      {}\n", report::printable(line)));
         }
         if let Some(hint) = &task.hint {
-            text.push_str(&format!("      hint: {}\n", report::printable(hint)));
+            text.push_str(&format!("      hint: {}\n", report::indented(hint)));
         }
         if !task.because.is_empty() {
-            text.push_str(&format!("      because of {}\n", task.because.join(", ")));
+            text.push_str(&format!("      because of {}\n", report::one_line(&task.because.join(", "))));
         }
     }
 }

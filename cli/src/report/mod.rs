@@ -50,7 +50,7 @@ pub fn changed_word(mode: Mode) -> &'static str {
     }
 }
 
-pub use changes::printable;
+pub use changes::{indented, one_line, printable};
 pub use plain::print;
 
 /// A table without borders, for a person.

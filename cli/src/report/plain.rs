@@ -5,7 +5,14 @@ use std::io::Write;
 use cm_engine::{HostEnd, RunEvent};
 use cm_wire::{Outcome, Stream};
 
-use super::{Reporter, RunHeader, Summary, changed_word, changes::printable, summary_text};
+use super::{
+    Reporter, RunHeader, Summary, changed_word,
+    changes::{one_line, printable},
+    summary_text,
+};
+
+/// Attributes that a task's line names; a tree has one for each file.
+const ATTRIBUTES_SHOWN: usize = 20;
 
 /// Writes plain lines to standard output.
 pub struct PlainReporter {
@@ -31,8 +38,8 @@ pub fn event_line(header: &RunHeader, event: &RunEvent) -> Option<String> {
         RunEvent::Connected { host, agent_sent, .. } if *agent_sent > 0 => {
             format!("{host}: sent the agent ({} KiB)", agent_sent / 1024)
         }
-        RunEvent::Waiting { host, holder } => format!("{host}: waits, {} holds it", printable(holder)),
-        RunEvent::Note { host, text } => format!("{host}: {}", printable(text)),
+        RunEvent::Waiting { host, holder } => format!("{host}: waits, {} holds it", one_line(holder)),
+        RunEvent::Note { host, text } => format!("{host}: {}", one_line(text)),
         RunEvent::Output { host, stream, text, .. } if header.command == "run" || header.verbosity > 1 => {
             let mark = if *stream == Stream::Stderr { "!" } else { "|" };
             text.lines()
@@ -41,7 +48,7 @@ pub fn event_line(header: &RunHeader, event: &RunEvent) -> Option<String> {
                 .join("\n")
         }
         RunEvent::TaskStarted { host, task } if header.verbosity > 1 => {
-            format!("{host}: {} …", printable(&task.id))
+            format!("{host}: {} …", one_line(&task.id))
         }
         RunEvent::TaskEnded { host, task, result } if header.command != "run" => {
             let word = match &result.outcome {
@@ -53,11 +60,15 @@ pub fn event_line(header: &RunHeader, event: &RunEvent) -> Option<String> {
                 Outcome::Unknown { .. } => "unknown",
                 Outcome::Cancelled => return None,
             };
-            let attributes: Vec<&str> =
-                result.changes.iter().map(|change| change.attribute.as_str()).collect();
+            let shown = result.changes.iter().take(ATTRIBUTES_SHOWN);
+            let mut attributes: Vec<String> = shown.map(|change| one_line(&change.attribute)).collect();
+            let more = result.changes.len() - attributes.len();
+            if more > 0 {
+                attributes.push(format!("… {more} more"));
+            }
             let attributes =
                 if attributes.is_empty() { String::new() } else { format!(" ({})", attributes.join(", ")) };
-            format!("{host}: {} {word}{attributes}", printable(&task.id))
+            format!("{host}: {} {word}{attributes}", one_line(&task.id))
         }
         RunEvent::HostEnded(report) => match &report.end {
             HostEnd::Unreachable(trouble) => {
@@ -65,11 +76,11 @@ pub fn event_line(header: &RunHeader, event: &RunEvent) -> Option<String> {
                     "{}: UNREACHABLE ({}), {}",
                     report.host,
                     trouble.what,
-                    printable(&trouble.causes.join(": "))
+                    one_line(&trouble.causes.join(": "))
                 )
             }
             HostEnd::Refused(trouble) => {
-                format!("{}: REFUSED, {}", report.host, printable(&trouble.causes.join(": ")))
+                format!("{}: REFUSED, {}", report.host, one_line(&trouble.causes.join(": ")))
             }
             _ => return None,
         },

@@ -9,8 +9,12 @@ use std::{
 use cm_engine::{HostEnd, HostReport, TaskLabel, Trouble};
 use cm_wire::{Change, Outcome, Output, TaskResult};
 
-/// Distinct changes that are kept for the summary: memory must not grow with hosts × tasks.
+/// Distinct changes, and distinct failures, that are kept for the summary: memory must not grow with hosts × tasks.
 const GROUPS_KEPT: usize = 500;
+/// Bytes of changes that are kept for the summary; each host sends some megabytes at most.
+const BYTES_KEPT: usize = 64 << 20;
+/// Bytes of a failed command's output that are kept, from its end.
+const OUTPUT_KEPT: usize = 16 << 10;
 
 /// Counts of hosts by how they ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -88,9 +92,12 @@ pub struct Summary {
     pub troubles: Vec<HostTrouble>,
     /// Changes beyond those that are kept for showing.
     pub more_changes: usize,
+    /// Failures beyond those that are kept for showing.
+    pub more_failures: usize,
     pub agents_sent: usize,
     /// Hosts on which at least one task was started or that were reached at all.
     pub touched: usize,
+    bytes_kept: usize,
     start: Instant,
     by_change: BTreeMap<[u8; 32], usize>,
 }
@@ -105,6 +112,8 @@ impl Default for Summary {
             failures: Vec::new(),
             troubles: Vec::new(),
             more_changes: 0,
+            more_failures: 0,
+            bytes_kept: 0,
             agents_sent: 0,
             touched: 0,
             start: Instant::now(),
@@ -179,9 +188,13 @@ impl Summary {
                 // Grouped by everything that is shown; the same task with another diff is another group.
                 let key = change_key(task, &result.changes);
                 let next = self.changes.len();
-                if next >= GROUPS_KEPT && !self.by_change.contains_key(&key) {
-                    self.more_changes += 1;
-                    return;
+                if !self.by_change.contains_key(&key) {
+                    let size = result.changes.iter().map(size_of_change).sum::<usize>();
+                    if next >= GROUPS_KEPT || self.bytes_kept + size > BYTES_KEPT {
+                        self.more_changes += 1;
+                        return;
+                    }
+                    self.bytes_kept += size;
                 }
                 let index = *self.by_change.entry(key).or_insert(next);
                 if index == next {
@@ -200,12 +213,14 @@ impl Summary {
                     .filter_map(|index| report.labels.get(*index as usize))
                     .map(|label| Arc::clone(&label.id))
                     .collect();
+                let full = self.unknown.len() >= GROUPS_KEPT;
                 match self
                     .unknown
                     .iter_mut()
                     .find(|group| group.task.id == task.id && group.because == because)
                 {
                     Some(group) => group.hosts.push(host),
+                    None if full => self.more_changes += 1,
                     None => {
                         self.unknown.push(UnknownGroup { task: task.clone(), because, hosts: vec![host] })
                     }
@@ -214,13 +229,15 @@ impl Summary {
             Outcome::Failed { error, hint } => {
                 self.tasks.failed += 1;
                 let same = |group: &&mut FailureGroup| group.task.id == task.id && group.error == *error;
+                let full = self.failures.len() >= GROUPS_KEPT;
                 match self.failures.iter_mut().find(same) {
                     Some(group) => group.hosts.push(host),
+                    None if full => self.more_failures += 1,
                     None => self.failures.push(FailureGroup {
                         task: task.clone(),
                         error: error.clone(),
                         hint: hint.clone(),
-                        output: result.output.clone(),
+                        output: result.output.as_ref().map(end_of_output),
                         hosts: vec![host],
                         skipped: 0,
                     }),
@@ -237,6 +254,21 @@ pub fn name_hosts(hosts: &[Arc<str>]) -> String {
         few if few.len() <= 4 => few.join(", "),
         many => format!("{} hosts ({}, …)", many.len(), many[..3].join(", ")),
     }
+}
+
+fn size_of_change(change: &Change) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    size_of::<Change>()
+        + change.attribute.len()
+        + text(&change.before)
+        + text(&change.after)
+        + text(&change.diff)
+}
+
+/// What a summary may show of an output: the end of it.
+fn end_of_output(output: &Output) -> Output {
+    let end = |text: &str| text[text.ceil_char_boundary(text.len().saturating_sub(OUTPUT_KEPT))..].to_owned();
+    Output { status: output.status, stdout: end(&output.stdout), stderr: end(&output.stderr) }
 }
 
 /// A change by everything that is shown of it.

@@ -5,7 +5,7 @@ use owo_colors::OwoColorize;
 
 use super::{
     RunHeader, Summary, change_lines, changed_word,
-    changes::printable,
+    changes::{indented, one_line, printable},
     name_hosts,
     summary::{FailureGroup, HostTrouble, TroubleKind},
 };
@@ -24,6 +24,9 @@ pub fn render(header: &RunHeader, summary: &Summary) -> String {
     for failure in &summary.failures {
         failed(failure, &mut out);
     }
+    if summary.more_failures > 0 {
+        line(&mut out, &format!("… and {} more failures: `cm show {}`", summary.more_failures, header.run));
+    }
     for trouble in &summary.troubles {
         troubled(trouble, &mut out);
     }
@@ -41,12 +44,7 @@ fn changes(header: &RunHeader, summary: &Summary, out: &mut String) {
         let word = changed_word(header.mode);
         line(
             out,
-            &format!(
-                "{} {} on {}",
-                printable(&group.task.id).bold(),
-                word.yellow(),
-                name_hosts(&group.hosts)
-            ),
+            &format!("{} {} on {}", one_line(&group.task.id).bold(), word.yellow(), name_hosts(&group.hosts)),
         );
         for text in change_lines(&group.changes, header.diff) {
             line(out, &format!("    {text}"));
@@ -57,12 +55,13 @@ fn changes(header: &RunHeader, summary: &Summary, out: &mut String) {
         line(out, &format!("… and {more} more changes: `cm show {}`", header.run));
     }
     for group in &summary.unknown {
-        let because = if group.because.is_empty() { "itself".to_owned() } else { group.because.join(", ") };
+        let because =
+            if group.because.is_empty() { "itself".to_owned() } else { one_line(&group.because.join(", ")) };
         line(
             out,
             &format!(
                 "{} {} on {}: it hangs on what {because} leaves behind",
-                printable(&group.task.id).bold(),
+                one_line(&group.task.id).bold(),
                 "unknown".cyan(),
                 name_hosts(&group.hosts)
             ),
@@ -78,16 +77,16 @@ fn failed(failure: &FailureGroup, out: &mut String) {
     let what = if failure.task.check { "check" } else { "task" };
     line(
         out,
-        &format!("{}: {what} `{}` failed on {hosts}", "error".red().bold(), printable(&failure.task.id)),
+        &format!("{}: {what} `{}` failed on {hosts}", "error".red().bold(), one_line(&failure.task.id)),
     );
-    line(out, &format!("  Caused by: {}", printable(&failure.error)));
+    line(out, &format!("  Caused by: {}", indented(&failure.error)));
     if let Some(output) = &failure.output {
         for text in output_lines(output) {
             line(out, &format!("    {text}"));
         }
     }
     if let Some(text) = &failure.hint {
-        hint(out, &printable(text));
+        hint(out, &indented(text));
     }
     let skipped = match failure.skipped {
         0 => String::new(),
@@ -124,20 +123,20 @@ fn troubled(trouble: &HostTrouble, out: &mut String) {
             }
         }
         _ => match &trouble.trouble.headline {
-            Some(headline) => line(out, &format!("{error}: {}", printable(headline))),
+            Some(headline) => line(out, &format!("{error}: {}", indented(headline))),
             None => line(out, &format!("{error}: {} `{hosts}`", trouble.trouble.what)),
         },
     }
     if trouble.kind != TroubleKind::Invalid {
         for cause in &trouble.trouble.causes {
-            line(out, &format!("  Caused by: {}", printable(cause)));
+            line(out, &format!("  Caused by: {}", indented(cause)));
         }
     }
     for detail in &trouble.trouble.details {
-        line(out, &format!("    {}", printable(detail)));
+        line(out, &format!("    {}", indented(detail)));
     }
     for text in &trouble.trouble.hints {
-        hint(out, &printable(text));
+        hint(out, &indented(text));
     }
 }
 

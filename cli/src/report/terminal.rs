@@ -12,7 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
     Reporter, RunHeader, Summary,
-    changes::printable,
+    changes::one_line,
     plain::{event_line, print},
     summary_text,
 };
@@ -97,9 +97,9 @@ impl Reporter for TerminalReporter {
         match event {
             RunEvent::Connecting { host } => self.doing(host, "connecting".into()),
             RunEvent::Connected { host, .. } => self.doing(host, "looking".into()),
-            RunEvent::TaskStarted { host, task } => self.doing(host, printable(&task.id)),
+            RunEvent::TaskStarted { host, task } => self.doing(host, one_line(&task.id)),
             RunEvent::Waiting { host, holder } => {
-                let text = format!("waits, {} holds it", printable(holder));
+                let text = format!("waits, {} holds it", one_line(holder));
                 self.doing(host, text);
             }
             RunEvent::HostEnded(report) => self.ended(&report.host, &report.end),
