@@ -76,9 +76,7 @@ impl Resource for UserWas {
             home: Some(home.clone()).filter(|home| now.as_ref().is_none_or(|now| now.home != *home)),
             create_home: false,
             shell: Some(shell.clone()),
-            password: password.clone().filter(|_| {
-                now.as_ref().is_none_or(|now| now.password != *password)
-            }),
+            password: password.clone().filter(|_| now.as_ref().is_none_or(|now| now.password != *password)),
         })?;
         Ok(Effect::default())
     }

@@ -62,7 +62,9 @@ pub fn phase(item: &Item, former: &Former) -> Phase {
 
 /// What a package manager reads to know where packages come from.
 fn is_package_source(path: &[u8]) -> bool {
-    [&b"/etc/apt/"[..], b"/etc/yum.repos.d/", b"/etc/zypp/repos.d/"].iter().any(|start| path.starts_with(start))
+    [&b"/etc/apt/"[..], b"/etc/yum.repos.d/", b"/etc/zypp/repos.d/"]
+        .iter()
+        .any(|start| path.starts_with(start))
 }
 
 /// A resource that brings an item's former state back; none where nothing is known of it.

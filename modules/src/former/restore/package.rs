@@ -1,5 +1,7 @@
 //! Packages as they were: all that are taken back together are one transaction.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use cm_wire::Change;
 
 use crate::{
@@ -51,6 +53,58 @@ impl PackageWas {
         // A package that another one provides is not this one.
         Ok(context.node.package(&self.name)?.filter(|package| package.provided_by.is_none()))
     }
+}
+
+/// Packages that must stay, by name, with those that are not to go and would go with them: somebody has
+/// installed them since.
+fn needed_by_others(context: &Context<'_>, requests: &[PackageRequest]) -> BTreeMap<String, Vec<String>> {
+    let mut kept: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let would_go = |requests: Vec<PackageRequest>| {
+        let transaction = Transaction {
+            requests,
+            recommends: Some(false),
+            deadline: context.deadline,
+            waiting: Waiting { stopping: context.stopping, tell: &|_| {} },
+        };
+        context.node.predict(&[], &transaction).removed
+    };
+    loop {
+        let leaving: Vec<PackageRequest> =
+            requests.iter().filter(|request| !kept.contains_key(&request.name)).cloned().collect();
+        let names: BTreeSet<&str> = leaving
+            .iter()
+            .filter(|request| request.action == PackageAction::Purge)
+            .map(|request| request.name.as_str())
+            .collect();
+        if names.is_empty() {
+            return kept;
+        }
+        let strangers = |removed: BTreeSet<String>| -> Vec<String> {
+            removed.into_iter().filter(|name| !names.contains(plain(name))).collect()
+        };
+        if strangers(would_go(leaving.clone())).is_empty() {
+            return kept;
+        }
+        let before = kept.len();
+        let mut found = Vec::new();
+        for request in leaving.iter().filter(|request| request.action == PackageAction::Purge) {
+            let others = strangers(would_go(vec![request.clone()]));
+            if !others.is_empty() {
+                found.push((request.name.clone(), others));
+            }
+        }
+        kept.extend(found);
+        if kept.len() == before {
+            // Only together do they take others along: none of them goes.
+            kept.extend(names.into_iter().map(|name| (name.to_owned(), vec!["another package".to_owned()])));
+            return kept;
+        }
+    }
+}
+
+/// A package's name without its architecture.
+fn plain(name: &str) -> &str {
+    name.split(':').next().unwrap_or(name)
 }
 
 impl Resource for PackageWas {
@@ -125,6 +179,31 @@ impl Resource for PackageWas {
                 Err(problem) => return all.iter().map(|_| Err(problem.clone())).collect(),
             }
         }
+        let kept = needed_by_others(context, &requests);
+        let mut results: Vec<Result<Effect, Problem>> = all.iter().map(|_| Ok(Effect::default())).collect();
+        for (place, package) in all.iter().enumerate() {
+            if let Some(others) = kept.get(&package.name) {
+                results[place] = Ok(Effect {
+                    changed: Some(false),
+                    final_: true,
+                    notes: vec![format!(
+                        "{} stays: {} cannot do without it",
+                        package.name,
+                        others.join(", ")
+                    )],
+                    ..Effect::default()
+                });
+            }
+        }
+        let mut owners = owners.into_iter();
+        let (requests, owners): (Vec<PackageRequest>, Vec<usize>) = requests
+            .into_iter()
+            .zip(owners.by_ref())
+            .filter(|(request, _)| !kept.contains_key(&request.name))
+            .unzip();
+        if requests.is_empty() {
+            return results;
+        }
         let tell = |text: &str| (context.live)(cm_wire::Stream::Stderr, &format!("{text}\n"));
         let transacted = context.node.transact(&Transaction {
             requests,
@@ -132,14 +211,13 @@ impl Resource for PackageWas {
             deadline: context.deadline,
             waiting: Waiting { stopping: context.stopping, tell: &tell },
         });
-        let mut results: Vec<Result<Effect, Problem>> = all.iter().map(|_| Ok(Effect::default())).collect();
         for (owner, result) in owners.into_iter().zip(transacted.results) {
             if let (Err(problem), Ok(_)) = (result, &results[owner]) {
                 results[owner] = Err(problem);
             }
         }
         if let Some(Ok(first)) = results.first_mut() {
-            first.notes = transacted.notes;
+            first.notes.extend(transacted.notes);
         }
         results
     }

@@ -20,6 +20,9 @@ use crate::{
     node::{Attributes, Content, Extended, FileKind, Stat},
 };
 
+/// Where systemd reads unit files.
+const UNIT_FOLDERS: [&str; 4] =
+    ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/system"];
 /// What a new home directory gets; unchanged, it goes with the home.
 const SKELETON: &str = "/etc/skel";
 
@@ -184,7 +187,8 @@ impl PathWas {
             // A mount point, or a directory somebody is in.
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
                 Err(error).doing(removing).map_err(|problem| {
-                    problem.hint("something is mounted there, or a process works in it: `findmnt`, `fuser -m`")
+                    problem
+                        .hint("something is mounted there, or a process works in it: `findmnt`, `fuser -m`")
                 })
             }
             other => {
@@ -200,9 +204,8 @@ impl PathWas {
         let Ok(names) = node.list(&self.path) else { return Ok(()) };
         for name in names {
             let (here, there) = (self.path.join(&name), Path::new(SKELETON).join(&name));
-            let is_file = |path: &Path| {
-                node.stat(path).ok().flatten().is_some_and(|stat| stat.kind == FileKind::File)
-            };
+            let is_file =
+                |path: &Path| node.stat(path).ok().flatten().is_some_and(|stat| stat.kind == FileKind::File);
             if is_file(&here)
                 && is_file(&there)
                 && matches!((node.digest(&here), node.digest(&there)), (Ok(a), Ok(b)) if a == b)
@@ -211,6 +214,15 @@ impl PathWas {
             }
         }
         Ok(())
+    }
+
+    /// systemd reads its files again only when told to.
+    fn reload_units(&self, context: &Context<'_>) -> Option<String> {
+        if !UNIT_FOLDERS.iter().any(|folder| self.path.starts_with(folder)) {
+            return None;
+        }
+        let reloaded = context.node.reload_units(context.deadline);
+        reloaded.err().map(|problem| format!("systemd did not read its files again: {}", problem.message))
     }
 
     fn write(&self, context: &Context<'_>, file: &FormerFile, stat: Option<&Stat>) -> Result<(), Problem> {
@@ -304,6 +316,7 @@ impl Resource for PathWas {
         {
             let mut effect = self.remove(context, found)?;
             if self.kind().is_none() || effect.final_ {
+                notes.extend(self.reload_units(context));
                 effect.notes.extend(notes);
                 return Ok(effect);
             }
@@ -324,6 +337,7 @@ impl Resource for PathWas {
             _ => {}
         }
         self.put_on(context)?;
+        notes.extend(self.reload_units(context));
         Ok(Effect { notes, ..Effect::default() })
     }
 }
