@@ -30,6 +30,9 @@ const FRAGILE: [(&str, Release); 7] = [
     ("mute", Release::Debian13),
 ];
 
+/// Hosts that nobody else uses: one for the cases of the modules, one that is compared as a whole.
+const QUIET: [(&str, Release); 2] = [("cases", Release::Debian12), ("whole", Release::Debian12)];
+
 /// Real hosts.
 pub struct Hosts {
     /// The lab.
@@ -58,6 +61,16 @@ pub fn hosts() -> Option<&'static Hosts> {
 pub fn fragile_hosts() -> Option<&'static Hosts> {
     static FRAGILE_UP: OnceLock<Option<Hosts>> = OnceLock::new();
     FRAGILE_UP.get_or_init(|| boot_where_possible("faults", &FRAGILE)).as_ref()
+}
+
+/// The hosts that nobody else uses, in a lab of their own.
+///
+/// # Panics
+/// As [`hosts`].
+#[must_use]
+pub fn quiet_hosts() -> Option<&'static Hosts> {
+    static QUIET_UP: OnceLock<Option<Hosts>> = OnceLock::new();
+    QUIET_UP.get_or_init(|| boot_where_possible("quiet", &QUIET)).as_ref()
 }
 
 fn boot_where_possible(purpose: &str, hosts: &[(&str, Release)]) -> Option<Hosts> {

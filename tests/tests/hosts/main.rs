@@ -2,16 +2,24 @@
 
 mod accounts;
 mod bare_root;
+#[path = "../../../modules/tests/harness/case.rs"]
+mod case;
+#[path = "../../../modules/tests/harness/cases/mod.rs"]
+#[allow(dead_code, reason = "what is missing is told by the harness of the modules")]
+mod cases;
 mod checks;
 mod commands;
 mod connections;
 mod cut_short;
 mod example;
 mod faults_agent;
+mod faults_disks;
 mod faults_links;
 mod faults_packages;
 mod faults_power;
 mod files;
+mod harness;
+mod harness_script;
 mod large;
 mod no_agent;
 mod packages;
