@@ -49,6 +49,12 @@ impl Mounted {
         self.options.split(',').any(|given| given == option)
     }
 
+    /// The value of an option such as `mode=0700`, the last of several.
+    #[must_use]
+    pub fn value(&self, option: &str) -> Option<&str> {
+        self.options.split(',').rev().find_map(|given| given.strip_prefix(option)?.strip_prefix('='))
+    }
+
     /// Whether it is a folder (or file) shown at another place.
     #[must_use]
     pub fn is_bind(&self) -> bool {
@@ -74,7 +80,7 @@ impl Mounted {
         if wanted.is_bind() {
             let source = resolve(node, Path::new(&wanted.device));
             if self.is_bind() {
-                return resolve(node, Path::new(&self.device)) == source;
+                return origin(node, Path::new(&self.device)) == origin(node, &source);
             }
             // The whole of a file system that is mounted elsewhere: the kernel shows its device for both.
             let there =
@@ -156,6 +162,23 @@ pub fn resolve(node: &dyn Node, path: &Path) -> PathBuf {
         }
     }
     path.to_owned()
+}
+
+/// Where what a path shows lies first of all: under a bind mount, where that comes from.
+fn origin(node: &dyn Node, path: &Path) -> PathBuf {
+    let mut path = resolve(node, path);
+    for _ in 0..MOST_LINKS {
+        let value = |place: &Path| node.setting(SettingKind::Mounted, place.to_str()?).ok().flatten();
+        let above = path.ancestors().find_map(|place| Some((place, Mounted::parse(&value(place)?)?)));
+        let Some((place, mounted)) = above.filter(|(_, mounted)| mounted.is_bind()) else { break };
+        let inside = path.strip_prefix(place).unwrap_or(Path::new(""));
+        path = if inside.as_os_str().is_empty() {
+            PathBuf::from(&mounted.device)
+        } else {
+            Path::new(&mounted.device).join(inside)
+        };
+    }
+    path
 }
 
 /// The path where it has no link; else the path with its first link replaced by what that leads to.
@@ -285,8 +308,13 @@ mod tests {
         assert!(same("/srv none rw,bind", "/srv none bind"));
         assert!(same("/srv none rw,bind", "/data none rbind,ro"));
         assert!(!same("/srv/a none rw,bind", "/srv none bind"));
-        assert!(!same("/dev/sdb1 ext4 rw", "/srv none bind"));
+        // By way of another bind mount.
         let now = std::time::Instant::now();
+        node.set(SettingKind::Mounted, "/mnt/b", Some("/srv none rw,bind"), now).unwrap();
+        assert!(same("/srv none rw,bind", "/mnt/b none bind"));
+        assert!(same("/srv/x none rw,bind", "/mnt/b/x none bind"));
+        assert!(!same("/srv none rw,bind", "/mnt/b/x none bind"));
+        assert!(!same("/dev/sdb1 ext4 rw", "/srv none bind"));
         node.set(SettingKind::Mounted, "/srv", Some("/dev/sdb1 ext4 rw"), now).unwrap();
         assert!(same("/dev/sdb1 ext4 rw", "/srv none bind"), "the whole of a file system");
     }

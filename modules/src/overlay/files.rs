@@ -72,6 +72,8 @@ enum Body {
     Directory,
     /// A link that was made.
     Link(PathBuf),
+    /// What is at this path, shown here by a bind mount.
+    Bound(PathBuf),
 }
 
 impl FilesLayer {
@@ -153,7 +155,9 @@ impl Overlay<'_> {
                         left.push_front(part);
                     }
                 }
-                Some(entry) if entry.stat.kind == FileKind::Directory => found = next,
+                Some(entry) if entry.stat.kind == FileKind::Directory => {
+                    found = if let Body::Bound(source) = entry.body { source } else { next };
+                }
                 Some(_) => return Err(io::ErrorKind::NotADirectory.into()),
                 None if purpose == Purpose::Make && self.anything_may_appear() => {
                     let root = Attributes { mode: 0o755, uid: 0, gid: 0 };
@@ -185,6 +189,7 @@ impl Overlay<'_> {
     fn find(&self, path: &Path) -> io::Result<(PathBuf, Entry)> {
         let mut changes = self.files.lock();
         let place = self.place(&mut changes, path, Purpose::Look)?;
+        let place = through_bind(&changes, place);
         match self.entry(&changes, &place)? {
             Some(entry) => Ok((place, entry)),
             None => Err(io::ErrorKind::NotFound.into()),
@@ -228,10 +233,39 @@ impl Overlay<'_> {
         Ok(names)
     }
 
+    /// What a mount does to its mount point: another directory is seen there, empty and with these
+    /// attributes, or what is at `source`. Without a mount point nothing.
+    pub(super) fn mount_over(
+        &self,
+        path: &Path,
+        source: Option<&Path>,
+        attributes: Attributes,
+    ) -> io::Result<()> {
+        let mut changes = self.files.lock();
+        let place = self.place(&mut changes, path, Purpose::Look)?;
+        let Some(there) = self.entry(&changes, &place)? else { return Ok(()) };
+        let entry = match source {
+            Some(source) => {
+                let source = self.place(&mut changes, source, Purpose::Look)?;
+                let source = through_bind(&changes, source);
+                let Some(shown) = self.entry(&changes, &source)? else { return Ok(()) };
+                Entry { stat: shown.stat, body: Body::Bound(source) }
+            }
+            None if there.stat.kind == FileKind::Directory => {
+                Entry { stat: self.files.stat(FileKind::Directory, attributes, 0), body: Body::Directory }
+            }
+            None => return Ok(()),
+        };
+        forget_under(&mut changes, &place);
+        changes.insert(place, Some(entry));
+        Ok(())
+    }
+
     /// Changes the attributes of what is there.
     fn alter(&self, path: &Path, alter: impl FnOnce(&mut Stat) -> io::Result<()>) -> io::Result<()> {
         let mut changes = self.files.lock();
         let place = self.place(&mut changes, path, Purpose::Change)?;
+        let place = through_bind(&changes, place);
         let mut entry = self.entry(&changes, &place)?.ok_or(io::ErrorKind::NotFound)?;
         alter(&mut entry.stat)?;
         changes.insert(place, Some(entry));
@@ -452,6 +486,14 @@ impl Files for Overlay<'_> {
         self.files.forget_extended(&place);
         changes.insert(place, None);
         Ok(())
+    }
+}
+
+/// The path of what is seen at one that something may be bound to.
+fn through_bind(changes: &Changes, place: PathBuf) -> PathBuf {
+    match changes.get(&place) {
+        Some(Some(Entry { body: Body::Bound(source), .. })) => source.clone(),
+        _ => place,
     }
 }
 

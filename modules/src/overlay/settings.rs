@@ -2,14 +2,16 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{Mutex, PoisonError},
     time::Instant,
 };
 
 use super::{Empty, Overlay};
 use crate::{
-    Problem,
-    node::{SettingKind, Settings},
+    Node, Problem,
+    mounted::Mounted,
+    node::{Attributes, SettingKind, Settings},
 };
 
 type Key = (SettingKind, String);
@@ -40,9 +42,42 @@ impl Settings for Overlay<'_> {
         value: Option<&str>,
         _deadline: Instant,
     ) -> Result<(), Problem> {
-        let mut values = self.settings.values.lock().unwrap_or_else(PoisonError::into_inner);
-        values.insert((kind, key.to_owned()), value.map(str::to_owned));
+        let before = if kind == SettingKind::Mounted { self.setting(kind, key)? } else { None };
+        {
+            let mut values = self.settings.values.lock().unwrap_or_else(PoisonError::into_inner);
+            values.insert((kind, key.to_owned()), value.map(str::to_owned));
+        }
+        if kind == SettingKind::Mounted {
+            self.show_mount(Path::new(key), before.as_deref(), value);
+        }
         Ok(())
+    }
+}
+
+impl Overlay<'_> {
+    /// Shows at a mount point what is seen there from now on. What is on a device, nobody knows before it
+    /// is mounted: it is taken to be empty, and anything may yet appear.
+    fn show_mount(&self, path: &Path, before: Option<&str>, after: Option<&str>) {
+        let before = before.and_then(Mounted::parse);
+        let after = after.and_then(Mounted::parse);
+        let mut attributes = Attributes { mode: 0o755, uid: 0, gid: 0 };
+        let mut source = None;
+        match &after {
+            Some(after) if before.is_some_and(|before| before.is_same_file_system(after, self)) => return,
+            Some(after) if after.is_bind() => source = Some(Path::new(&after.device)),
+            Some(after) if after.fstype == "tmpfs" => {
+                let option = |name: &str| after.value(name);
+                attributes = Attributes {
+                    mode: option("mode").and_then(|mode| u32::from_str_radix(mode, 8).ok()).unwrap_or(0o1777),
+                    uid: option("uid").and_then(|uid| uid.parse().ok()).unwrap_or(0),
+                    gid: option("gid").and_then(|gid| gid.parse().ok()).unwrap_or(0),
+                };
+            }
+            Some(_) => self.things_may_appear(),
+            None => {}
+        }
+        // A path that cannot be followed is told by what is tried on it.
+        let _ = self.mount_over(path, source, attributes);
     }
 }
 

@@ -131,6 +131,41 @@ fn a_bind_mount_needs_no_type_and_a_file_can_be_bound() {
     assert_eq!(mount(&node, "/mnt/folder", &bind("/srv")).unwrap(), ["options: rw,relatime,bind -> bind,ro"]);
 }
 
+/// A plan took the files under a mount point for those of the file system that was yet to be mounted on it.
+#[test]
+fn a_plan_sees_what_a_mount_hides_and_shows() {
+    let node = node();
+    put_directory(&node, Path::new("/mnt/x"));
+    put(&node, Path::new("/mnt/x/below"), b"hidden", 0o644);
+    put(&node, Path::new("/srv/shown"), b"one", 0o644);
+    let plan = Overlay::new(&node);
+    let change = |path: &str, more: &[(&str, Value)]| {
+        resource(path, more).change(&crate::bench::context(&plan, Mode::Plan)).unwrap();
+    };
+    let there = |path: &str| plan.stat(Path::new(path)).unwrap();
+    change("/mnt/x", &tmpfs("mode=0750,uid=7"));
+    assert!(there("/mnt/x/below").is_none());
+    assert_eq!(there("/mnt/x").map(|stat| (stat.mode, stat.uid)), Some((0o750, 7)));
+    put(&plan, Path::new("/mnt/x/new"), b"", 0o644);
+    // Other options mount nothing anew.
+    change("/mnt/x", &tmpfs("mode=0750,uid=7,noexec"));
+    assert!(there("/mnt/x/new").is_some() && !plan.may_appear());
+    change("/mnt/x", &[("device", "/srv".into()), ("options", "bind".into())]);
+    assert!(there("/mnt/x/new").is_none());
+    assert_eq!(plan.read(Path::new("/mnt/x/shown"), 10).unwrap(), b"one");
+    put(&plan, Path::new("/mnt/x/shown"), b"two", 0o644);
+    assert_eq!(plan.read(Path::new("/srv/shown"), 10).unwrap(), b"two");
+    plan.set_mode(Path::new("/mnt/x"), 0o700).unwrap();
+    assert_eq!((there("/mnt/x").unwrap().mode, there("/srv").unwrap().mode), (0o700, 0o700));
+    assert_eq!(plan.list(Path::new("/mnt/x")).unwrap(), ["shown"]);
+    change("/mnt/x", &[("state", "absent".into())]);
+    assert!(plan.list(Path::new("/mnt/x")).unwrap().is_empty());
+    change("/mnt/x", &[("device", "/dev/sdb1".into()), ("fstype", "ext4".into())]);
+    assert!(plan.may_appear(), "nobody knows what is on a device");
+    assert_eq!(node.read(Path::new("/mnt/x/below"), 10).unwrap(), b"hidden");
+    assert_eq!(node.read(Path::new("/srv/shown"), 10).unwrap(), b"one");
+}
+
 #[test]
 fn a_mount_point_that_is_none_is_told() {
     let node = node();

@@ -65,7 +65,8 @@ fn source_of(bound: &Line, lines: &[Line]) -> Option<String> {
                 || bound.root.starts_with(&format!("{}/", other.root.trim_end_matches('/')))
         }
     };
-    let other = lines.iter().filter(elsewhere).max_by_key(|other| other.root.len())?;
+    // The mount that shows most of it: another bind of the same folder is no origin.
+    let other = lines.iter().filter(elsewhere).min_by_key(|other| other.root.len())?;
     let inside = bound.root.strip_prefix(other.root.trim_end_matches('/'))?;
     let path = format!("{}{inside}", other.path.trim_end_matches('/'));
     Some(if path.is_empty() { "/".into() } else { path })
@@ -191,6 +192,7 @@ mod tests {
         24 21 0:30 /@home /home rw,relatime master:3 propagate_from:2 - btrfs /dev/sdb1 rw,subvolid=5,subvol=/@home\n\
         25 21 8:17 / /mnt/with\\040blank rw - xfs /dev/sdc1 ro\n\
         26 25 0:40 / /mnt/with\\040blank rw - tmpfs none rw\n\
+        29 21 8:1 /srv/data /var/two rw - ext4 /dev/sda1 rw\n\
         27 21 0:20 /lock /var/lock rw - tmpfs tmpfs rw,size=10k\n\
         28 21 9:9 /hidden /x rw - ext4 /dev/sdd1 rw\nnonsense\n";
 
@@ -203,6 +205,7 @@ mod tests {
         assert_eq!(at("/"), "/dev/sda1 ext4 rw,relatime,errors=remount-ro");
         assert_eq!(at("/run"), "tmpfs tmpfs rw,nosuid,nodev,size=10k,mode=755");
         assert_eq!(at("/var/www"), "/srv/data none ro,relatime,bind");
+        assert_eq!(at("/var/two"), "/srv/data none rw,bind", "not by way of the first");
         assert_eq!(at("/home"), "/dev/sdb1 btrfs rw,relatime,subvolid=5,subvol=/@home");
         assert_eq!(at("/mnt/with blank"), "none tmpfs rw");
         assert_eq!(at("/var/lock"), "/run/lock none rw,bind");

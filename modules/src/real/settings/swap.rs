@@ -137,7 +137,7 @@ fn off(real: &Real, path: &str, deadline: Instant) -> Result<(), Problem> {
 fn explain(problem: Problem, path: &str) -> Problem {
     if problem.message.contains("Invalid argument") {
         return problem.hint(format!(
-            "the file system under {path} may not take swap files (ZFS, or btrfs with copy-on-write or compression)"
+            "the file system under {path} does not take swap files, as overlay, tmpfs, ZFS and compressed btrfs do not"
         ));
     }
     tool::in_container(problem, "swap areas")

@@ -63,7 +63,7 @@ pub(super) fn in_container(problem: Problem, what: &str) -> Problem {
     match container() {
         Some(kind) => problem.hint(format!(
             "this node is a container ({kind}); {what} are its host's to manage: take the task to the host, or \
-             keep it off containers: `when: not node.virtualization`"
+             keep it off them: `when: node.virtualization != {kind:?}`"
         )),
         None => problem,
     }
