@@ -31,7 +31,7 @@ pub struct ContentStore {
 
 #[derive(Default)]
 struct Shelf {
-    here: HashMap<Digest, Result<Content, String>>,
+    here: HashMap<Digest, Result<Content, Problem>>,
     asked: HashSet<Digest>,
     /// Sizes the controller has promised; an arriving content may not be larger.
     sizes: HashMap<Digest, u64>,
@@ -134,7 +134,7 @@ impl ContentStore {
         digest: Digest,
         bytes: &[u8],
         last: bool,
-    ) -> Result<Option<Content>, String> {
+    ) -> Result<Option<Content>, Problem> {
         let promised = shelf.sizes.get(&digest).copied().unwrap_or(0);
         let mut arriving = match shelf.arriving.remove(&digest) {
             Some(arriving) => arriving,
@@ -142,7 +142,7 @@ impl ContentStore {
         };
         arriving.size += bytes.len() as u64;
         if arriving.size > promised {
-            return Err("the controller sent more than it promised".into());
+            return Err(Problem::new("the controller sent more than it promised"));
         }
         arriving.hasher.update(bytes);
         match &mut arriving.target {
@@ -154,7 +154,7 @@ impl ContentStore {
             return Ok(None);
         }
         if arriving.hasher.finish() != digest {
-            return Err("the content changed on the controller while it was sent".into());
+            return Err(Problem::new("the content changed on the controller while it was sent"));
         }
         Ok(Some(match arriving.target {
             Target::Memory(memory) => Content::Bytes(memory),
@@ -185,15 +185,22 @@ impl ContentStore {
         Ok((file, path))
     }
 
-    fn spool_error(&self, error: &io::Error) -> String {
-        format!("cannot keep it in {}: {error}", self.spool.display())
+    fn spool_error(&self, error: &io::Error) -> Problem {
+        let problem = Problem::new(format!("cannot keep it in {}: {error}", self.spool.display()));
+        match error.kind() {
+            io::ErrorKind::StorageFull => problem.hint("the file system is full: `df -h` on the node"),
+            io::ErrorKind::ReadOnlyFilesystem => {
+                problem.hint("the file system is mounted read-only; `dmesg` on the node may say why")
+            }
+            _ => problem,
+        }
     }
 
     /// Notes that the controller cannot give a content.
     pub fn refuse(&self, digest: Digest, reason: String) {
         let mut shelf = self.shelf();
         shelf.arriving.remove(&digest);
-        shelf.here.insert(digest, Err(reason));
+        shelf.here.insert(digest, Err(Problem::new(reason)));
         self.arrived.notify_all();
     }
 
@@ -224,8 +231,9 @@ impl Contents for ContentStore {
         loop {
             match shelf.here.get(digest) {
                 Some(Ok(content)) => return Ok(content.clone()),
-                Some(Err(reason)) => {
-                    return Err(Problem::new(format!("its content could not be had: {reason}")));
+                Some(Err(problem)) => {
+                    let message = format!("its content could not be had: {}", problem.message);
+                    return Err(Problem { message, ..problem.clone() });
                 }
                 None => {}
             }
