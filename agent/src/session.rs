@@ -208,8 +208,11 @@ fn run(
         let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         journal.begin(&begin.run, &begin.holder, time.map_or(0, |since| since.as_secs()));
         // One that a killed run left open.
-        runner::close_transaction(&journal, &real)
-            .map_err(|reason| Refusal::State { reason: format!("what the last run left: {reason}") })?;
+        let left = |reason| Refusal::State { reason: format!("what the last run left: {reason}") };
+        runner::close_transaction(&journal, &real).map_err(left)?;
+        if let Some(done) = runner::read_units(&journal, &real).map_err(left)? {
+            send(Event::Note(done));
+        }
     }
     let overlay;
     let node: &dyn Node = if begin.mode == Mode::Plan {

@@ -29,7 +29,7 @@ use crate::{
 };
 use guarding::Guarding;
 use ready_queue::{Ending, ReadyQueue};
-pub(crate) use remember::close_transaction;
+pub(crate) use remember::{close_transaction, read_units};
 
 /// Tasks at work at once where the controller does not say: mostly they wait for disks and processes.
 const WORKERS: usize = 8;

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use cm_modules::{
@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use super::Runner;
 use crate::journal::{Journal, Owner, Record};
 
+/// What owes a daemon-reload; no unit has such a name.
+const SYSTEMD: &str = "systemd";
 /// Largest passwd(5) and group(5) that are read, in bytes.
 const ACCOUNTS_LIMIT: u64 = 64 * 1024 * 1024;
 
@@ -102,6 +104,33 @@ pub(crate) fn close_transaction(journal: &Journal, node: &dyn Node) -> Result<()
     journal.write(&records).map_err(|error| format!("the journal cannot be written: {error}"))
 }
 
+/// Has systemd read its unit files again, where a run that was cut off owes it: what was done, as a sentence.
+pub(crate) fn read_units(journal: &Journal, node: &dyn Node) -> Result<Option<String>, String> {
+    if !journal.read(|ledger| ledger.owed.contains_key(SYSTEMD)) {
+        return Ok(None);
+    }
+    let deadline = Instant::now() + Duration::from_secs(90);
+    if let Err(problem) = node.reload_units(deadline) {
+        return Ok(Some(format!("systemd still owes a daemon-reload: {}", problem.message)));
+    }
+    journal
+        .write(&[Record::Paid { service: SYSTEMD.to_owned() }])
+        .map_err(|error| format!("the journal cannot be written: {error}"))?;
+    Ok(Some("systemd has read its unit files again: a run that was cut off had left that to do".into()))
+}
+
+/// Whether systemd reads it only after a daemon-reload.
+fn is_unit_file(item: &Item) -> bool {
+    const FOLDERS: [&[u8]; 3] =
+        [b"/etc/systemd/system/", b"/usr/lib/systemd/system/", b"/lib/systemd/system/"];
+    matches!(item, Item::Path(path) if FOLDERS.iter().any(|folder| path.starts_with(folder)))
+}
+
+/// The debt of a task that writes unit files, apart from the restarts it owes.
+fn reading(task: &str) -> String {
+    format!("daemon-reload after {task}")
+}
+
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -179,6 +208,14 @@ impl Runner<'_> {
                 because: slot.task.id.clone(),
                 run: run.clone(),
             }));
+            if items.iter().any(is_unit_file) {
+                records.push(Record::Owed {
+                    service: SYSTEMD.to_owned(),
+                    notice: crate::journal::Owes::Reload,
+                    because: reading(&slot.task.id),
+                    run: run.clone(),
+                });
+            }
             all.push(items);
         }
         let is_package = |task: &&u32| self.slots[**task as usize].class == Class::Package;
@@ -216,6 +253,9 @@ impl Runner<'_> {
         }
         if !well && untouched && !items.is_empty() && !slot.task.notify.is_empty() {
             records.push(Record::Forgiven { because: slot.task.id.clone(), run: run.clone() });
+        }
+        if well && items.iter().any(is_unit_file) {
+            records.push(Record::Forgiven { because: reading(&slot.task.id), run: run.clone() });
         }
         if let Some(added) = slot.added.as_ref().filter(|added| well && added.release) {
             records.push(Record::Released { items: vec![added.item.clone()], roles: None });

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cm_modules::{
-    Node,
+    Node, Prefetch,
     former::{Former, Item, Manner, capture},
 };
 use cm_wire::Task;
@@ -53,6 +53,16 @@ impl Memory {
     }
 }
 
+/// Asks for all units in one go.
+fn prefetch(ledger: &Ledger, node: &dyn Node) {
+    let unit = |item: &Item| match item {
+        Item::Unit(name) => Some(name.clone()),
+        _ => None,
+    };
+    let units = ledger.items.keys().filter_map(unit).collect();
+    node.prefetch(&Prefetch { units, ..Prefetch::default() });
+}
+
 /// What a run changed, as it was before. With `later`, all that later runs changed as well.
 ///
 /// # Errors
@@ -71,6 +81,7 @@ pub fn of_run(
         return Ok(selected);
     };
     let later_runs: BTreeSet<&str> = ledger.runs[place + 1..].iter().map(|known| known.id.as_str()).collect();
+    prefetch(ledger, node);
     let (mut reasons, mut along) = (Vec::new(), BTreeSet::new());
     for (item, memory) in &ledger.items {
         let meant = |of: &str| of == run || (later && later_runs.contains(of));
@@ -158,6 +169,7 @@ pub fn of_tasks(ledger: &Ledger, run: &str, tasks: &[Owner]) -> Vec<Taken> {
 
 /// What roles put there, as it was before `cm`; no roles: all of them. What others want too stays.
 pub fn of_roles(ledger: &Ledger, node: &dyn Node, roles: &[String]) -> Selected {
+    prefetch(ledger, node);
     let mut selected = Selected::default();
     let meant = |role: &str| roles.is_empty() || roles.iter().any(|known| known == role);
     let mut shared: BTreeMap<&str, Vec<String>> = BTreeMap::new();
