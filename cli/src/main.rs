@@ -8,14 +8,18 @@ mod fleet;
 mod interrupt;
 mod names;
 mod options;
+mod privacy;
 mod record;
+mod remembered;
 mod report;
+mod take_back;
 
 use clap::Parser;
 
 use crate::{exit::Exit, options::Options};
 
 fn main() -> std::process::ExitCode {
+    privacy::keep_memory();
     let options = match Options::try_parse() {
         Ok(options) => options,
         Err(error) => {

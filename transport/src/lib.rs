@@ -23,6 +23,8 @@ mod connector;
 mod dial;
 mod endpoint;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod handler;
 mod host_key;
 mod jump_list;

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod demo;
+mod fuzz;
 mod packages;
 mod shell;
 mod supply_chain;
@@ -14,11 +15,14 @@ fn main() {
         ["demo"] => demo::run(),
         ["test"] => test::run(None),
         ["test", only] => test::run(Some(only)),
+        ["fuzz"] => fuzz::run("60"),
+        ["fuzz", seconds] => fuzz::run(seconds),
         ["packages"] => packages::install(packages::ALL),
         _ => {
             eprintln!(
                 "usage: cargo xtask demo             set up, boot a three-host lab, run the main job\n       \
                  cargo xtask test [STEP]     all checks and tests, real hosts included; steps: {}\n       \
+                 cargo xtask fuzz [SECONDS] damaged inputs for all readers, that long for each (60)\n       \
                  cargo xtask packages        only install the Debian packages that lab and tests need",
                 test::names().join(", ")
             );
