@@ -73,8 +73,10 @@ impl Item {
             (Some(value), None) => [head, &style.between, value].concat().trim_ascii_end().to_vec(),
             (Some(value), Some(start)) => {
                 let between = &text[option.key.end..start];
-                let airy = between.first().is_some_and(|byte| byte.is_ascii_whitespace())
-                    && !between.last().is_some_and(|byte| byte.is_ascii_whitespace());
+                // `x =` had no value that showed how much room it takes.
+                let airy = text[start..].trim_ascii().is_empty()
+                    && between.first().is_some_and(u8::is_ascii_whitespace)
+                    && !between.last().is_some_and(u8::is_ascii_whitespace);
                 let gap: &[u8] = if airy { b" " } else { b"" };
                 [head, between, gap, value].concat().trim_ascii_end().to_vec()
             }
@@ -160,7 +162,7 @@ impl Document {
         if let Some(item) = inactive.next_back() {
             return Some(item.lines.end);
         }
-        if let Some(item) = within().filter(|item| matches!(item.kind, ItemKind::Option(_))).next_back() {
+        if let Some(item) = within().rfind(|item| matches!(item.kind, ItemKind::Option(_))) {
             return Some(item.lines.end);
         }
         let region = regions.first()?;
