@@ -11,7 +11,9 @@ use std::{
 };
 
 use cm_modules::{Node, Overlay, Real, gather_facts};
-use cm_wire::{AddedTask, Begin, Event, FromAgent, Mode, Redactor, Refusal, Task, ToAgent, decode};
+use cm_wire::{
+    AGENT_MARK, AddedTask, Begin, Event, FromAgent, Mode, Redactor, Refusal, Task, ToAgent, decode,
+};
 
 use crate::{
     contents::{ContentStore, FromJournal},
@@ -24,9 +26,6 @@ use crate::{
     runner::{self, CatalogError, Surroundings},
     state_dir::StateDir,
 };
-
-/// Text in front of the first frame, so that whatever a login shell prints before is told from it.
-pub const MAGIC: &[u8] = b"\x01cm-agent-1\n";
 
 /// After this much silence the controller counts as gone: it pings every ten seconds.
 const SILENCE: Duration = Duration::from_secs(90);
@@ -65,7 +64,7 @@ pub fn serve(input: impl Read + Send + 'static, mut output: impl Write + Send + 
         start: Instant::now(),
         heard: AtomicU64::new(0),
     });
-    if output.write_all(MAGIC).is_err() {
+    if output.write_all(AGENT_MARK).is_err() {
         return;
     }
     let (outbox, writer) = Outbox::start(output, gone);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use cm_transport::{Connection, ExitStatus, Session, SessionError, Stderr, Stdin, Stdout};
-use cm_wire::{FRAME_LIMIT, Facts, FrameError, FromAgent, Secret, ToAgent, decode, encode};
+use cm_wire::{AGENT_MARK, FRAME_LIMIT, Facts, FrameError, FromAgent, Secret, ToAgent, decode, encode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
@@ -15,8 +15,6 @@ use crate::{
     bounds::{self, Excess, cut},
 };
 
-/// What an agent sends first; everything a login shell printed before it is passed over.
-const MAGIC: &[u8] = b"\x01cm-agent-1\n";
 /// More text than this before the agent speaks is not a login banner.
 const PREAMBLE_LIMIT: usize = 256 * 1024;
 /// Time for the agent to say hello, once it is on the node.
@@ -343,8 +341,8 @@ impl FromNode {
     /// What the node says first: the agent's mark, or that it needs the agent.
     async fn opening(&mut self, rights: Become) -> Result<Opening, AgentError> {
         loop {
-            if let Some(at) = find(&self.buffer, MAGIC) {
-                self.buffer.drain(..at + MAGIC.len());
+            if let Some(at) = find(&self.buffer, AGENT_MARK) {
+                self.buffer.drain(..at + AGENT_MARK.len());
                 return Ok(Opening::Agent);
             }
             if let Some(at) = find(&self.buffer, bootstrap::NEED) {

@@ -18,6 +18,6 @@ pub use digest::{Digest, Hasher, ParseDigestError};
 pub use event::{Change, Event, Outcome, Output, Stream, TaskResult};
 pub use facts::{Facts, Interface, Memory, Mount, Os};
 pub use frame::{FRAME_LIMIT, FrameError, decode, encode};
-pub use message::{FromAgent, LedgerItem, LedgerRun, Refusal, ToAgent};
+pub use message::{AGENT_MARK, FromAgent, LedgerItem, LedgerRun, Refusal, ToAgent};
 pub use secret::{Redactor, Secret};
 pub use value::{ContentRef, TreeEntry, TreeKind, Value};

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AddedTask, Begin, Change, Digest, Event, Facts, Task};
 
+/// What an agent sends before its first frame, so that whatever a login shell prints before is told from it.
+pub const AGENT_MARK: &[u8] = b"\x01cm-agent-1\n";
+
 /// From controller to agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToAgent {
