@@ -269,6 +269,9 @@ impl Fleet {
                     .or(settings.lock_wait.as_ref().map(|wait| wait.value))
                     .unwrap_or(LOCK_WAIT),
                 paranoid: false,
+                undo: None,
+                journal_limit: settings.journal_limit.as_ref().map_or(0, |limit| limit.value),
+                ledger: false,
             },
             stages,
             planner,

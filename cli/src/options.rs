@@ -116,6 +116,12 @@ pub struct WhatOnTarget {
 }
 
 impl WhatOnTarget {
+    /// The words before `on` as names, split at commas.
+    pub fn names(&self) -> Vec<String> {
+        let names = self.what.iter().flat_map(|word| word.split(','));
+        names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    }
+
     /// Splits the words at the last `on`.
     pub fn split(words: &[String]) -> Self {
         match words.iter().rposition(|word| word == "on") {

@@ -1,6 +1,6 @@
 //! What a run leaves in the state database.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashSet, path::Path, sync::Arc};
 
 use cm_engine::{HostEnd, HostReport, RunEvent};
 use cm_state::{
@@ -10,7 +10,7 @@ use cm_state::{
 };
 use cm_wire::Outcome;
 
-use crate::{exit::Exit, fleet, report::Summary};
+use crate::{exit::Exit, fleet, remembered, report::Summary};
 
 /// Hosts written in one transaction at most; fewer when the run pauses.
 const BATCH: usize = 64;
@@ -25,6 +25,7 @@ pub struct Recorder {
     store: RedbStore,
     run: RunId,
     mode: RunMode,
+    keeps: bool,
     waiting: Vec<HostRecord>,
     host_keys: std::collections::HashMap<Arc<str>, String>,
     addresses: std::collections::HashMap<String, String>,
@@ -41,6 +42,17 @@ pub struct Opening {
     pub roles: Vec<String>,
     /// Hosts with their addresses.
     pub hosts: Vec<(String, String)>,
+    /// The command, where it is not to be recorded as typed.
+    pub command_line: String,
+    /// Whether the tasks are those of roles that stay: then they are what is known of each resource.
+    pub keeps: bool,
+}
+
+impl Opening {
+    /// A run as typed.
+    pub fn new(mode: RunMode, target: String, roles: Vec<String>, hosts: Vec<(String, String)>) -> Self {
+        Self { mode, target, roles, hosts, command_line: command_line(), keeps: mode != RunMode::Run }
+    }
 }
 
 impl Recorder {
@@ -51,7 +63,7 @@ impl Recorder {
     pub fn begin(path: &Path, user: &str, opening: Opening) -> Result<Self, StateError> {
         let store = fleet::open_store(path)?;
         let run = store.begin_run(&NewRun {
-            command_line: command_line(),
+            command_line: opening.command_line.clone(),
             user: user.to_owned(),
             target: opening.target.clone(),
             roles: opening.roles,
@@ -63,13 +75,14 @@ impl Recorder {
         store.append_audit(&[AuditEntry {
             at: Timestamp::now(),
             who: user.to_owned(),
-            what: command_line(),
+            what: opening.command_line,
             run: Some(run.clone()),
         }])?;
         Ok(Self {
             store,
             run,
             mode: opening.mode,
+            keeps: opening.keeps,
             waiting: Vec::new(),
             host_keys: std::collections::HashMap::new(),
             addresses: opening.hosts.into_iter().collect(),
@@ -94,6 +107,11 @@ impl Recorder {
             RunEvent::HostEnded(report) => {
                 let record = self.host_record(&report);
                 self.waiting.push(record);
+                if let Some(ledger) = &report.ledger {
+                    // What is known of the host must be there before it is compared.
+                    self.flush()?;
+                    remembered::follow(&self.store, &report.host, ledger, self.mode == RunMode::Cleanup)?;
+                }
                 if self.waiting.len() >= BATCH {
                     self.flush()?;
                 }
@@ -147,12 +165,14 @@ impl Recorder {
             HostEnd::Changed => (HostState::Changed, None),
             HostEnd::Failed => (HostState::Failed, None),
             HostEnd::Unreachable(why) => (HostState::Unreachable, Some(why.causes.join(": "))),
-            HostEnd::Invalid(why) | HostEnd::Refused(why) => (HostState::Failed, Some(why.causes.join(": "))),
+            HostEnd::Invalid(why) | HostEnd::Refused(why) | HostEnd::TakenBack(why) => {
+                (HostState::Failed, Some(why.causes.join(": ")))
+            }
             HostEnd::Cancelled => (HostState::Interrupted, None),
         };
         let tasks: Vec<TaskResult> =
             report.results.iter().filter_map(|result| task_result(report, result)).collect();
-        let resources = if self.mode == RunMode::Run { Vec::new() } else { self.resources(&tasks, now) };
+        let resources = if self.keeps { self.resources(report, &tasks, now) } else { Vec::new() };
         let node = report.facts.as_ref().map(|facts| NodeUpdate {
             address: self.addresses.get(&*report.host).cloned(),
             seen: Some(now),
@@ -177,9 +197,12 @@ impl Recorder {
     }
 
     /// What is known of each resource after this run; a plan that would change something has seen that it differs.
-    fn resources(&self, tasks: &[TaskResult], now: Timestamp) -> Vec<ResourceUpdate> {
+    fn resources(&self, report: &HostReport, tasks: &[TaskResult], now: Timestamp) -> Vec<ResourceUpdate> {
+        let added: HashSet<&str> =
+            report.labels.iter().filter(|label| label.added).map(|label| &*label.id).collect();
         tasks
             .iter()
+            .filter(|task| !added.contains(task.id.as_str()))
             .filter(|task| !matches!(task.outcome, TaskOutcome::Cancelled | TaskOutcome::Skipped))
             .map(|task| {
                 let changed = self.mode == RunMode::Apply && task.outcome == TaskOutcome::Changed;

@@ -1,5 +1,9 @@
 //! Starting the agent on a node: one `exec` that runs it when it is there and receives it when it is not.
 //!
+//! Nothing is started that somebody else could have put there: folders that are links or belong to another user are
+//! refused, a program that is a link or belongs to another user counts as missing and is replaced. (`-O` is not of
+//! POSIX; dash, bash, ksh and busybox have it, and where it is missing everything is refused.)
+//!
 //! The script is the only shell code that ever runs on a node. It uses `/bin/sh`, and, where the agent must
 //! be received, `uname`, `mkdir`, `head`, `rm` and, if there is one, `gzip`.
 
@@ -34,21 +38,31 @@ pub mod status {
     pub const NO_START: u32 = 94;
     /// The controller had no agent for the node.
     pub const NOT_SENT: u32 = 95;
+    /// The folder for the agent belongs to somebody else.
+    pub const NOT_OURS: u32 = 96;
 }
 
 /// The command for the one `exec` of a session.
 #[must_use]
 pub fn command(programs: &AgentPrograms, rights: Become) -> String {
-    let folder = if rights == Become::LoginUser { "\"$HOME\"/.cache/cm" } else { "/var/lib/cm/agent" };
+    let (folder, ours) = if rights == Become::LoginUser {
+        ("\"$HOME\"/.cache/cm", "\"$d\"")
+    } else {
+        ("/var/lib/cm/agent", "/var/lib/cm \"$d\"")
+    };
     let known: Vec<String> = programs.all().map(|program| program.digest.to_string()).collect();
     // No single quotes inside: the whole is quoted once for whatever login shell there is.
     let script = format!(
         "umask 077; d={folder}; \
-         for h in {known}; do a=$d/cm-agent-$h; [ -x \"$a\" ] && exec \"$a\" session; done; \
+         c() {{ for p in {ours}; do [ -e \"$p\" ] || [ -L \"$p\" ] || continue; \
+         [ -d \"$p\" ] && [ ! -L \"$p\" ] && [ -O \"$p\" ] && continue; \
+         echo \"$p is a link, no folder, or of another user\" >&2; exit {not_ours}; done; }}; c; \
+         for h in {known}; do a=$d/cm-agent-$h; \
+         [ -x \"$a\" ] && [ -O \"$a\" ] && [ ! -L \"$a\" ] && exec \"$a\" session; done; \
          z=raw; command -v gzip >/dev/null 2>&1 && z=gz; \
          echo \"cm-need $(uname -m) $z\"; \
          read -r h s z || exit {not_sent}; [ \"$h\" = none ] && exit {not_sent}; \
-         mkdir -p \"$d\" || exit {no_folder}; \
+         mkdir -p \"$d\" || exit {no_folder}; c; \
          t=$d/.cm-agent-$h.$$; \
          if [ \"$z\" = gz ]; then head -c \"$s\" | gzip -dc >\"$t\"; else head -c \"$s\" >\"$t\"; fi || {{ rm -f \"$t\"; exit {no_write}; }}; \
          chmod 700 \"$t\" || exit {no_write}; \
@@ -57,6 +71,7 @@ pub fn command(programs: &AgentPrograms, rights: Become) -> String {
         known = known.join(" "),
         not_sent = status::NOT_SENT,
         no_folder = status::NO_FOLDER,
+        not_ours = status::NOT_OURS,
         no_write = status::NO_WRITE,
         no_start = status::NO_START,
     );
@@ -80,6 +95,69 @@ mod tests {
             let script = command.split('\'').nth(1).unwrap();
             let checked = std::process::Command::new("/bin/sh").args(["-n", "-c", script]).status().unwrap();
             assert!(checked.success(), "{script}");
+        }
+    }
+
+    /// Runs the script as the login user with this home; its exit status and what it asked for.
+    fn start(home: &std::path::Path) -> (Option<i32>, String) {
+        let command = command(&programs(home), Become::LoginUser);
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.args(["-c", &command]).env("HOME", home).stdin(std::process::Stdio::null());
+        let output = shell.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// One program, which tells that it was started.
+    fn programs(home: &std::path::Path) -> AgentPrograms {
+        let folder = home.join("programs/any");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("cm-agent"), "#!/bin/sh\necho started\n").unwrap();
+        AgentPrograms::load(&[home.join("programs")]).unwrap()
+    }
+
+    /// Puts that program where an earlier session left it.
+    fn plant(home: &std::path::Path) -> std::path::PathBuf {
+        use std::os::unix::fs::PermissionsExt as _;
+        let programs = programs(home);
+        let digest = programs.for_arch("any").unwrap().digest;
+        let file = home.join(format!(".cache/cm/cm-agent-{digest}"));
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::copy(home.join("programs/any/cm-agent"), &file).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o700)).unwrap();
+        file
+    }
+
+    #[test]
+    fn an_agent_of_ones_own_is_started() {
+        let home = tempfile::tempdir().unwrap();
+        plant(home.path());
+        assert_eq!(start(home.path()), (Some(0), "started\n".into()));
+    }
+
+    #[test]
+    fn what_somebody_else_has_planted_is_not_started() {
+        let not_sent = Some(status::NOT_SENT as i32);
+        // A link to a program is no program: the node asks for the agent.
+        let home = tempfile::tempdir().unwrap();
+        let file = plant(home.path());
+        std::fs::rename(&file, home.path().join("other")).unwrap();
+        std::os::unix::fs::symlink(home.path().join("other"), &file).unwrap();
+        let (code, said) = start(home.path());
+        assert!(code == not_sent && said.starts_with("cm-need "), "{code:?} {said}");
+        // A link in place of the folder is refused.
+        let home = tempfile::tempdir().unwrap();
+        let folder = plant(home.path()).parent().unwrap().to_owned();
+        std::fs::rename(&folder, home.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(home.path().join("elsewhere"), &folder).unwrap();
+        assert_eq!(start(home.path()), (Some(status::NOT_OURS as i32), String::new()));
+        // Only root can give files away, and so try what follows.
+        let home = tempfile::tempdir().unwrap();
+        let file = plant(home.path());
+        if std::os::unix::fs::chown(&file, Some(65534), None).is_ok() {
+            let (code, said) = start(home.path());
+            assert!(code == not_sent && said.starts_with("cm-need "), "{code:?} {said}");
+            std::os::unix::fs::chown(file.parent().unwrap(), Some(65534), None).unwrap();
+            assert_eq!(start(home.path()), (Some(status::NOT_OURS as i32), String::new()));
         }
     }
 }

@@ -5,6 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use cm_plan::ContentSource;
 use cm_wire::{Digest, Facts, Secret, Task};
 
+use crate::NodeLedger;
+
 /// A host's catalog, ready to send.
 #[derive(Debug, Default)]
 pub struct HostCatalog {
@@ -16,6 +18,12 @@ pub struct HostCatalog {
     pub contents: HashMap<Digest, ContentSource>,
     /// Texts that must not be shown.
     pub redact: Vec<Secret>,
+    /// Roles of which all tasks are here.
+    pub whole_roles: Vec<String>,
+    /// Of those, the roles whose orphaned things are taken back.
+    pub prune: Vec<String>,
+    /// What a person should know of how it was made.
+    pub notes: Vec<String>,
 }
 
 /// What reports say of a task.
@@ -29,6 +37,8 @@ pub struct TaskLabel {
     pub place: Arc<str>,
     /// It is a check of a `verify:` list.
     pub check: bool,
+    /// The node made it itself, from its journal, to take something back.
+    pub added: bool,
 }
 
 /// Why a host's catalog cannot be made: the user's errors, ready to show.
@@ -45,6 +55,25 @@ pub type OtherFacts = HashMap<String, Arc<Facts>>;
 pub trait Planner: Send + Sync {
     /// Whether a catalog can depend on the facts of other hosts: then all hosts' facts are gathered first.
     fn needs_other_facts(&self) -> bool;
+
+    /// Whether a node is asked what it remembers before its catalog is made.
+    fn needs_ledger(&self) -> bool {
+        false
+    }
+
+    /// The catalog of a host that was asked; where it was not, `ledger` is empty.
+    ///
+    /// # Errors
+    /// As [`catalog`](Self::catalog).
+    fn catalog_with(
+        &self,
+        host: &str,
+        facts: &Facts,
+        others: &OtherFacts,
+        _ledger: &NodeLedger,
+    ) -> Result<HostCatalog, PlanFailure> {
+        self.catalog(host, facts, others)
+    }
 
     /// The catalog of one host.
     ///

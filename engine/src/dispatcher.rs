@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cm_transport::Connector;
-use cm_wire::{Begin, Mode};
+use cm_wire::{Begin, Mode, Undo};
 use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,12 @@ pub struct RunOptions {
     pub lock_wait: Duration,
     /// Hash contents even where the journal says they are as they were.
     pub paranoid: bool,
+    /// What nodes take back from their journals.
+    pub undo: Option<Undo>,
+    /// Bytes that a node's journal may take; 0: the agent's own limit.
+    pub journal_limit: u64,
+    /// Only ask nodes what they remember; there is no planner then.
+    pub ledger: bool,
 }
 
 /// All that a run needs.
@@ -112,8 +118,8 @@ impl Shared {
             paranoid: self.options.paranoid,
             whole_roles: Vec::new(),
             prune: Vec::new(),
-            undo: None,
-            journal_limit: 0,
+            undo: self.options.undo.clone(),
+            journal_limit: self.options.journal_limit,
             resumed: None,
             redact: Vec::new(),
         }
@@ -132,7 +138,11 @@ fn failed(event: &RunEvent) -> bool {
     matches!(
         event,
         RunEvent::HostEnded(HostReport {
-            end: HostEnd::Failed | HostEnd::Unreachable(_) | HostEnd::Invalid(_) | HostEnd::Refused(_),
+            end: HostEnd::Failed
+                | HostEnd::TakenBack(_)
+                | HostEnd::Unreachable(_)
+                | HostEnd::Invalid(_)
+                | HostEnd::Refused(_),
             ..
         })
     )

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cm_wire::{Facts, Stream, TaskResult};
 
-use crate::TaskLabel;
+use crate::{NodeLedger, TaskLabel};
 
 /// Something that happened in a run.
 #[derive(Debug)]
@@ -33,6 +33,15 @@ pub enum RunEvent {
         host: Arc<str>,
         /// Its tasks.
         labels: Arc<[TaskLabel]>,
+    },
+    /// The node made tasks itself, to take things back; they come after those that there were.
+    Added {
+        /// The host.
+        host: Arc<str>,
+        /// All its tasks now.
+        labels: Arc<[TaskLabel]>,
+        /// The place of the first new one.
+        from: usize,
     },
     /// Another run holds the node.
     Waiting {
@@ -68,6 +77,48 @@ pub enum RunEvent {
         /// How it ended; numbers in it refer to the host's labels.
         result: TaskResult,
     },
+    /// A thing that an earlier run put there is no longer part of its role.
+    Orphan {
+        /// The host.
+        host: Arc<str>,
+        /// The thing.
+        orphan: Orphan,
+    },
+    /// Guarded changes are made: a new connection must prove that the host can be reached.
+    Confirming {
+        /// The host.
+        host: Arc<str>,
+        /// Seconds until the node takes them back by itself.
+        limit: u32,
+    },
+    /// A new connection has proved it; the changes stay.
+    Confirmed {
+        /// The host.
+        host: Arc<str>,
+    },
+    /// A task restarts the host, which is waited for.
+    Restarting {
+        /// The host.
+        host: Arc<str>,
+        /// The task.
+        task: TaskLabel,
+        /// Seconds that it is waited for.
+        limit: u64,
+    },
+    /// The host is back, in a new boot; its run goes on.
+    Back {
+        /// The host.
+        host: Arc<str>,
+        /// Microseconds since it went.
+        took: u64,
+    },
+    /// What the node remembers, where it was asked.
+    Ledger {
+        /// The host.
+        host: Arc<str>,
+        /// All of it.
+        ledger: NodeLedger,
+    },
     /// Something a person should know.
     Note {
         /// The host.
@@ -77,6 +128,19 @@ pub enum RunEvent {
     },
     /// A host is done.
     HostEnded(HostReport),
+}
+
+/// A thing on a node that no task wants any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphan {
+    /// The thing: `path:/etc/motd`.
+    pub item: String,
+    /// The task that wanted it.
+    pub task: String,
+    /// Its role.
+    pub role: String,
+    /// Whether this run takes it back.
+    pub pruned: bool,
 }
 
 /// All that a run did with one host.
@@ -90,6 +154,10 @@ pub struct HostReport {
     pub labels: Arc<[TaskLabel]>,
     /// Results in the order they came; tasks that were never reported are missing.
     pub results: Vec<TaskResult>,
+    /// What no task of its roles wants any more.
+    pub orphans: Vec<Orphan>,
+    /// What the node remembers after a run that took something back.
+    pub ledger: Option<NodeLedger>,
     /// Microseconds since the host's turn began.
     pub took: u64,
     /// Its facts, where it was reached.
@@ -105,6 +173,8 @@ pub enum HostEnd {
     Changed,
     /// A task failed.
     Failed,
+    /// All tasks have their results, and yet what was done does not stand: the node takes guarded changes back.
+    TakenBack(Trouble),
     /// It could not be reached, or was lost on the way.
     Unreachable(Trouble),
     /// Its catalog could not be made: the user's error, nothing was touched.
@@ -135,6 +205,13 @@ impl Trouble {
     #[must_use]
     pub fn new(what: &'static str, cause: impl Into<String>) -> Self {
         Self { what, headline: None, causes: vec![cause.into()], details: Vec::new(), hints: Vec::new() }
+    }
+
+    /// Adds hints.
+    #[must_use]
+    pub fn hint_all(mut self, hints: Vec<String>) -> Self {
+        self.hints.extend(hints);
+        self
     }
 
     /// Adds a hint, if there is one.

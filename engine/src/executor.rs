@@ -1,25 +1,44 @@
 //! One host's part of a run: connect, hear its facts, send its catalog, serve its contents, collect its results.
 
-use std::{collections::HashMap, path::Path, sync::Arc, time::Instant};
+mod confirm;
+mod link;
+mod numbers;
+mod reboot;
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+    time::Instant,
+};
 
 use cm_plan::ContentSource;
 use cm_transport::Connection;
 use cm_wire::{
-    AddedTask, Begin, Digest, Event, Facts, FromAgent, Outcome, Refusal, Task, TaskResult, ToAgent,
+    AddedTask, Begin, Change, Digest, Done, Event, Facts, FromAgent, Mode, Outcome, Refusal, Resumed, Task,
+    TaskResult, ToAgent,
 };
 use tokio::{
     io::AsyncReadExt,
     sync::{OwnedSemaphorePermit, mpsc},
+    task::JoinSet,
     time::{Duration, interval},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    HostCatalog, HostEnd, HostReport, RunEvent, TaskLabel, Trouble,
+    HostCatalog, HostEnd, HostReport, NodeLedger, Orphan, RunEvent, TaskLabel, Trouble,
     bounds::{Bounds, Excess, cut},
     dispatcher::Shared,
-    session::{self, AgentError, FromNode, Start, ToNode},
-    target::{HostTarget, Reach},
+    ledger,
+    session::{AgentError, FromNode, ToNode},
+    target::HostTarget,
+};
+
+use self::{
+    confirm::{Confirmation, confirm},
+    link::Link,
+    numbers::Numbers,
 };
 
 /// Contents travel in pieces of this many bytes.
@@ -34,6 +53,13 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The longest reason of a refusal that is told, in bytes.
 const REASON: usize = 4096;
 
+/// Reasons of a refusal that are told.
+const REASONS: usize = 200;
+/// The longest that a new connection is tried for, whatever the node says, in seconds.
+const LONGEST_GUARD: u32 = 3600;
+/// The module whose tasks restart the host.
+const REBOOT: &str = "reboot";
+
 const REACH: &str = "could not reach";
 const LOST: &str = "lost the agent on";
 const REFUSED: &str = "nothing was changed on";
@@ -42,13 +68,7 @@ const REFUSED: &str = "nothing was changed on";
 pub(crate) async fn run_host(target: HostTarget, shared: Arc<Shared>, permit: OwnedSemaphorePermit) {
     let start = Instant::now();
     let host = Arc::clone(&target.name);
-    let mut work = Work {
-        host: Arc::clone(&host),
-        shared: Arc::clone(&shared),
-        labels: Vec::new().into(),
-        results: Vec::new(),
-        facts: None,
-    };
+    let mut work = Work::new(&host, &shared);
     let run = work.run(&target, permit, start);
     let end = tokio::select! {
         end = run => end,
@@ -65,6 +85,8 @@ pub(crate) async fn run_host(target: HostTarget, shared: Arc<Shared>, permit: Ow
         end,
         labels: work.labels,
         results: work.results,
+        orphans: work.orphans,
+        ledger: work.remembers,
         took: start.elapsed().as_micros() as u64,
         facts: work.facts,
     };
@@ -73,23 +95,11 @@ pub(crate) async fn run_host(target: HostTarget, shared: Arc<Shared>, permit: Ow
 
 /// Only asks a host for its facts, ahead of its turn; whether it can be reached is told at its turn.
 pub(crate) async fn ask_facts(target: HostTarget, shared: Arc<Shared>, _permit: OwnedSemaphorePermit) {
-    let work = Work {
-        host: Arc::clone(&target.name),
-        shared: Arc::clone(&shared),
-        labels: Vec::new().into(),
-        results: Vec::new(),
-        facts: None,
-    };
     let ask = async {
-        let mut connection = work.connect(&target).await.ok()?;
-        let how = Start {
-            programs: &shared.programs,
-            rights: target.rights,
-            password: target.become_password.as_ref(),
-        };
-        let started = session::start(&mut connection, &how).await.ok()?;
-        started.to.close().await;
-        Some(Arc::from(started.facts))
+        let link = Link::open(&target, &shared).await.ok()?;
+        let facts = Arc::clone(&link.facts);
+        link.close().await;
+        Some(facts)
     };
     let facts = tokio::select! {
         facts = ask => facts,
@@ -105,96 +115,129 @@ struct Work {
     labels: Arc<[TaskLabel]>,
     results: Vec<TaskResult>,
     facts: Option<Arc<Facts>>,
+    orphans: Vec<Orphan>,
+    remembers: Option<NodeLedger>,
+    /// Roles whose orphans this run takes back.
+    pruned: Vec<String>,
+    guarded: Guarded,
+}
+
+/// What is asked of a host.
+struct Catalog {
+    begin: Begin,
+    tasks: Vec<Task>,
+    contents: Arc<HashMap<Digest, ContentSource>>,
+}
+
+/// Guarded changes and the proofs that they did no harm.
+#[derive(Default)]
+struct Guarded {
+    /// Tasks that are guarded.
+    tasks: HashSet<u32>,
+    /// How often the node has asked for a new connection.
+    asked: usize,
+    /// Seconds it gave for the last.
+    limit: u32,
+    confirming: JoinSet<Confirmation>,
+}
+
+impl Guarded {
+    fn of(tasks: &[Task]) -> Self {
+        let guarded = tasks.iter().enumerate().filter(|(_, task)| task.guard > 0);
+        Self { tasks: guarded.map(|(index, _)| index as u32).collect(), ..Self::default() }
+    }
+}
+
+/// How a session came to its end.
+enum Heard {
+    /// With the host's part of the run.
+    Ended(HostEnd),
+    /// A task restarts the host; it will report these changes.
+    Rebooting { task: u32, changes: Vec<Change> },
 }
 
 impl Work {
+    fn new(host: &Arc<str>, shared: &Arc<Shared>) -> Self {
+        Self {
+            host: Arc::clone(host),
+            shared: Arc::clone(shared),
+            labels: Vec::new().into(),
+            results: Vec::new(),
+            facts: None,
+            orphans: Vec::new(),
+            remembers: None,
+            pruned: Vec::new(),
+            guarded: Guarded::default(),
+        }
+    }
+
     async fn run(&mut self, target: &HostTarget, permit: OwnedSemaphorePermit, start: Instant) -> HostEnd {
         if self.shared.stop.is_cancelled() {
             return HostEnd::Cancelled;
         }
         self.shared.tell(RunEvent::Connecting { host: Arc::clone(&self.host) }).await;
-        match self.connect(target).await {
+        match link::connect(target, &self.shared).await {
             Ok(connection) => self.serve(connection, target, permit, start).await,
             Err(trouble) => HostEnd::Unreachable(trouble),
         }
     }
 
-    /// All that happens over one connection.
+    /// All that comes after the connection.
     async fn serve(
         &mut self,
-        mut connection: Connection,
+        connection: Connection,
         target: &HostTarget,
         permit: OwnedSemaphorePermit,
         start: Instant,
     ) -> HostEnd {
-        let host_key = connection.host_key_fingerprint().map(str::to_owned);
-        let how = Start {
-            programs: &self.shared.programs,
-            rights: target.rights,
-            password: target.become_password.as_ref(),
+        let mut link = match Link::over(connection, target, &self.shared).await {
+            Ok(link) => link,
+            Err(trouble) => return HostEnd::Unreachable(trouble),
         };
-        let started = match session::start(&mut connection, &how).await {
-            Ok(started) => started,
-            Err(error) => return HostEnd::Unreachable(told(&error)),
-        };
-        let facts: Arc<Facts> = Arc::from(started.facts);
-        self.facts = Some(Arc::clone(&facts));
+        self.facts = Some(Arc::clone(&link.facts));
         let connected = RunEvent::Connected {
             host: Arc::clone(&self.host),
-            agent_sent: started.sent,
+            agent_sent: link.sent,
             took: start.elapsed().as_micros() as u64,
-            facts: Arc::clone(&facts),
-            host_key,
+            facts: Arc::clone(&link.facts),
+            host_key: link.host_key.clone(),
         };
         self.shared.tell(connected).await;
-        self.shared.facts.give(&self.host, Some(Arc::clone(&facts))).await;
-        let (end, to) = self.converse(&facts, started.to, started.from, permit).await;
-        if let Some(to) = to {
-            to.close().await;
+        self.shared.facts.give(&self.host, Some(Arc::clone(&link.facts))).await;
+        let (end, mut link) = match self.catalog(&mut link, permit).await {
+            Ok((catalog, permit)) => {
+                let done = self.work(link, target, catalog).await;
+                drop(permit);
+                done
+            }
+            Err(end) => (end, Some(link)),
+        };
+        let end = self.settled(end, target).await;
+        let took_back =
+            self.shared.options.mode == Mode::Apply && self.labels.iter().any(|label| label.added);
+        if let Some(link) = link.as_mut().filter(|_| took_back) {
+            // Without an answer the record keeps what it knew.
+            self.remembers = self.ledger(link).await.ok();
         }
-        // A link that no longer answers must not hold up the end of the run.
-        let _ = tokio::time::timeout(Duration::from_secs(2), connection.close()).await;
+        if let Some(link) = link {
+            link.close().await;
+        }
         end
     }
 
-    async fn connect(&self, target: &HostTarget) -> Result<Connection, Trouble> {
-        let reach = match &target.reach {
-            Reach::Local => return Ok(cm_transport::local::connect()),
-            Reach::Ssh(reach) => reach,
-        };
-        let endpoint = reach.endpoint().await.map_err(|error| Trouble {
-            what: REACH,
-            headline: None,
-            causes: chain(&error),
-            details: Vec::new(),
-            hints: target.place_hint(),
-        })?;
-        self.shared.connector.connect(&endpoint).await.map_err(|error| {
-            let mut hints: Vec<String> = error.hint().into_iter().collect();
-            if error.is_temporary() {
-                hints.extend(target.place_hint());
-            }
-            // The standard headline is written by the report, so that hosts with one cause are told together.
-            let standard = format!("{REACH} `{}`", self.host);
-            let headline = Some(error.to_string()).filter(|text| *text != standard);
-            Trouble {
-                what: REACH,
-                headline,
-                causes: chain(&error).into_iter().skip(1).collect(),
-                details: error.details(),
-                hints,
-            }
-        })
-    }
-
-    async fn converse(
+    /// Makes the host's catalog; an end where there is none to run.
+    async fn catalog(
         &mut self,
-        facts: &Arc<Facts>,
-        mut to: ToNode,
-        from: FromNode,
+        link: &mut Link,
         permit: OwnedSemaphorePermit,
-    ) -> (HostEnd, Option<ToNode>) {
-        let Some(planner) = self.shared.planner.clone() else { return (HostEnd::Ok, Some(to)) };
+    ) -> Result<(Catalog, Option<OwnedSemaphorePermit>), HostEnd> {
+        let Some(planner) = self.shared.planner.clone() else {
+            if self.shared.options.ledger {
+                let ledger = self.ledger(link).await?;
+                self.shared.tell(RunEvent::Ledger { host: Arc::clone(&self.host), ledger }).await;
+            }
+            return Err(HostEnd::Ok);
+        };
         let permit = if planner.needs_other_facts() {
             // Waiting for others must not keep them from starting.
             drop(permit);
@@ -203,35 +246,146 @@ impl Work {
         } else {
             Some(permit)
         };
+        let ledger = if planner.needs_ledger() { self.ledger(link).await? } else { NodeLedger::default() };
         let others = self.shared.facts.known().await;
-        let catalog = match planner.catalog(&self.host, facts, &others) {
-            Ok(catalog) => catalog,
-            Err(failure) => {
-                return (
-                    HostEnd::Invalid(Trouble::new("could not compile the roles of", failure.text)),
-                    Some(to),
-                );
-            }
-        };
+        let catalog = planner.catalog_with(&self.host, &link.facts, &others, &ledger).map_err(|failure| {
+            HostEnd::Invalid(Trouble::new("could not compile the roles of", failure.text))
+        })?;
         drop(others);
-        let HostCatalog { tasks, labels, contents, redact } = catalog;
+        let HostCatalog { tasks, labels, contents, redact, whole_roles, prune, notes } = catalog;
         self.labels = labels.into();
+        self.pruned.clone_from(&prune);
+        for text in notes {
+            self.shared.tell(RunEvent::Note { host: Arc::clone(&self.host), text }).await;
+        }
         self.shared
             .tell(RunEvent::Planned { host: Arc::clone(&self.host), labels: Arc::clone(&self.labels) })
             .await;
-        let begin = Begin { redact, ..self.shared.begin() };
-        if let Err(error) = send_catalog(&mut to, begin, tasks).await {
-            return (self.lost(from, &error).await, None);
+        let begin = Begin { redact, whole_roles, prune, ..self.shared.begin() };
+        Ok((Catalog { begin, tasks, contents: Arc::new(contents) }, permit))
+    }
+
+    async fn ledger(&self, link: &mut Link) -> Result<NodeLedger, HostEnd> {
+        let Some(to) = &mut link.to else { return Ok(NodeLedger::default()) };
+        ledger::ask(to, &mut link.from).await.map_err(|error| HostEnd::Unreachable(told(&error)))
+    }
+
+    /// Runs the catalog to its end, over further connections where its tasks restart the host.
+    async fn work(
+        &mut self,
+        mut link: Link,
+        target: &HostTarget,
+        mut catalog: Catalog,
+    ) -> (HostEnd, Option<Link>) {
+        // Labels, and so tasks, are numbered in u32 on the wire.
+        let mut numbers = Numbers {
+            labelled: self.labels.len() as u32,
+            sent: catalog.tasks.len() as u32,
+            added_at: self.labels.len() as u32,
+        };
+        self.guarded = Guarded::of(&catalog.tasks);
+        let restarts = catalog.tasks.iter().any(|task| task.module == REBOOT);
+        let mut bounds = Bounds::new(self.labels.len(), catalog.contents.len());
+        let mut restarted = HashSet::new();
+        loop {
+            let tasks = if restarts { catalog.tasks.clone() } else { std::mem::take(&mut catalog.tasks) };
+            let heard = self.session(&mut link, target, &catalog, tasks, numbers, &mut bounds).await;
+            let (task, changes) = match heard {
+                Heard::Ended(end) => return (end, Some(link)),
+                Heard::Rebooting { task, changes } => (task, changes),
+            };
+            let restarting = catalog.tasks.get(task as usize).filter(|task| task.module == REBOOT);
+            let Some(restarting) = restarting.filter(|_| restarted.insert(task)) else {
+                return (HostEnd::Unreachable(told(&Excess::Restarts(task).into())), Some(link));
+            };
+            let limit = reboot::limit(restarting.timeout);
+            let boot_id = link.facts.boot_id.clone();
+            link.close().await;
+            if let Some(task) = self.labels.get(task as usize).cloned() {
+                self.shared.tell(RunEvent::Restarting { host: Arc::clone(&self.host), task, limit }).await;
+            }
+            let gone = Instant::now();
+            let back = tokio::select! {
+                back = reboot::come_back(target, &self.shared, &boot_id, limit) => back,
+                () = self.shared.stop.cancelled() => return (HostEnd::Cancelled, None),
+            };
+            link = match back {
+                Ok(link) => link,
+                Err(trouble) => return (HostEnd::Unreachable(trouble), None),
+            };
+            let took = gone.elapsed().as_micros() as u64;
+            self.shared.tell(RunEvent::Back { host: Arc::clone(&self.host), took }).await;
+            self.facts = Some(Arc::clone(&link.facts));
+            catalog.begin.resumed = Some(Resumed { task, boot_id, changes, done: self.done(numbers) });
+            bounds.resume(self.forget_unfinished(numbers));
+            numbers.added_at = self.labels.len() as u32;
         }
-        let mut bounds = Bounds::new(self.labels.len(), contents.len());
+    }
+
+    /// How the catalog's own tasks have ended so far.
+    fn done(&self, numbers: Numbers) -> Vec<(u32, Done)> {
+        let ended = |result: &TaskResult| {
+            Some(match &result.outcome {
+                Outcome::Ok => Done::Ok,
+                Outcome::Changed | Outcome::Unknown { .. } => Done::Changed,
+                Outcome::Failed { .. } | Outcome::Skipped { .. } => Done::Failed,
+                Outcome::Cancelled => return None,
+            })
+        };
+        let own = self.results.iter().filter(|result| result.task < numbers.labelled);
+        own.filter_map(|result| Some((result.task, ended(result)?))).collect()
+    }
+
+    /// Forgets tasks that the node made itself and has not ended: it makes them again. Also what was cancelled
+    /// since the host went down. Tells of each task whether it has ended.
+    fn forget_unfinished(&mut self, numbers: Numbers) -> Vec<bool> {
+        self.results.retain(|result| result.outcome != Outcome::Cancelled);
+        let mut ended = vec![false; self.labels.len()];
+        for result in &self.results {
+            ended[result.task as usize] = true;
+        }
+        let mut place = vec![0; ended.len()];
+        let mut labels = Vec::with_capacity(ended.len());
+        for (index, label) in self.labels.iter().enumerate() {
+            place[index] = labels.len() as u32;
+            if ended[index] || index < numbers.labelled as usize {
+                labels.push(label.clone());
+            }
+        }
+        for result in &mut self.results {
+            result.task = place[result.task as usize];
+        }
+        self.labels = labels.into();
+        let mut ended = vec![false; self.labels.len()];
+        for result in &self.results {
+            ended[result.task as usize] = true;
+        }
+        ended
+    }
+
+    /// All that happens over one connection.
+    async fn session(
+        &mut self,
+        link: &mut Link,
+        target: &HostTarget,
+        catalog: &Catalog,
+        tasks: Vec<Task>,
+        numbers: Numbers,
+        bounds: &mut Bounds,
+    ) -> Heard {
+        let Some(mut to) = link.to.take() else { return Heard::Ended(HostEnd::Cancelled) };
+        if let Err(error) = send_catalog(&mut to, catalog.begin.clone(), tasks).await {
+            return Heard::Ended(self.lost(&mut link.from, &error).await);
+        }
         // Its length is bounded by how often a node may ask.
         let (needs, wanted) = mpsc::unbounded_channel();
         let over = CancellationToken::new();
         let shared = Arc::clone(&self.shared);
+        let contents = Arc::clone(&catalog.contents);
         let hear = async {
-            let end = self.hear(from, needs, &mut bounds).await;
+            let heard = self.hear(&mut link.from, target, needs, numbers, bounds).await;
             over.cancel();
-            end
+            heard
         };
         // The speaker ends when the hearer drops its end of the channel, but it may be at sending something to
         // a node that does not read.
@@ -241,12 +395,34 @@ impl Work {
                 () = async { over.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => None,
             }
         };
-        let (end, to) = tokio::join!(hear, speak);
-        drop(permit);
-        (end, to)
+        let (heard, to) = tokio::join!(hear, speak);
+        link.to = to;
+        heard
     }
 
-    async fn lost(&self, mut from: FromNode, error: &std::io::Error) -> HostEnd {
+    /// The end of a host's part of the run, once it is known whether guarded changes stand.
+    async fn settled(&mut self, end: HostEnd, target: &HostTarget) -> HostEnd {
+        let mut taken_back = None;
+        while let Some(confirmed) = self.guarded.confirming.join_next().await {
+            // A confirmation that broke down has confirmed nothing.
+            match confirmed {
+                Ok(Confirmation::Kept) => {}
+                Ok(Confirmation::TakenBack(why)) => taken_back = Some(why),
+                Err(error) => taken_back = Some(error.to_string()),
+            }
+        }
+        let Some(why) = taken_back else { return end };
+        let changed: Vec<String> = self
+            .results
+            .iter()
+            .filter(|result| self.guarded.tasks.contains(&result.task) && result.outcome != Outcome::Ok)
+            .filter_map(|result| Some(format!("`{}`", self.labels.get(result.task as usize)?.id)))
+            .collect();
+        let changed = if changed.is_empty() { "a guarded task".into() } else { changed.join(", ") };
+        HostEnd::TakenBack(confirm::lost(target, &self.shared, self.guarded.limit, &changed, &why).await)
+    }
+
+    async fn lost(&self, from: &mut FromNode, error: &std::io::Error) -> HostEnd {
         match from.next().await {
             Err(agent) => HostEnd::Unreachable(told(&agent)),
             Ok(FromAgent::Refused(refusal)) => HostEnd::Refused(refused(refusal)),
@@ -257,24 +433,28 @@ impl Work {
     /// Reads what the agent says until the run has ended there.
     async fn hear(
         &mut self,
-        mut from: FromNode,
+        from: &mut FromNode,
+        target: &HostTarget,
         needs: mpsc::UnboundedSender<Digest>,
+        numbers: Numbers,
         bounds: &mut Bounds,
-    ) -> HostEnd {
+    ) -> Heard {
+        let broken = |excess: Excess| Heard::Ended(HostEnd::Unreachable(told(&excess.into())));
         loop {
             match from.next().await {
                 Ok(FromAgent::Events(events)) => {
-                    for event in events {
+                    for mut event in events {
+                        numbers.settle(&mut event);
                         match bounds.admit(event) {
                             Ok(Some(event)) => self.event(event, bounds).await,
                             Ok(None) => {}
-                            Err(excess) => return HostEnd::Unreachable(told(&excess.into())),
+                            Err(excess) => return broken(excess),
                         }
                     }
                 }
                 Ok(FromAgent::Need(digests)) => {
                     if let Err(excess) = bounds.asked(digests.len()) {
-                        return HostEnd::Unreachable(told(&excess.into()));
+                        return broken(excess);
                     }
                     // The speaker is gone only when the link is; then the next read says so.
                     for digest in digests {
@@ -283,28 +463,41 @@ impl Work {
                 }
                 Ok(FromAgent::Added(tasks)) => {
                     if let Err(excess) = bounds.added(&tasks) {
-                        return HostEnd::Unreachable(told(&excess.into()));
+                        return broken(excess);
                     }
+                    let known = self.labels.len();
                     let label = |task: AddedTask| TaskLabel {
                         id: task.id.into(),
                         role: task.role.into(),
                         place: "the node's journal".into(),
                         check: false,
+                        added: true,
                     };
                     self.labels = self.labels.iter().cloned().chain(tasks.into_iter().map(label)).collect();
+                    let (host, labels) = (Arc::clone(&self.host), Arc::clone(&self.labels));
+                    self.shared.tell(RunEvent::Added { host, labels, from: known }).await;
                 }
-                Ok(FromAgent::Done) => return self.verdict(),
-                Ok(FromAgent::Refused(refusal)) => return HostEnd::Refused(refused(refusal)),
-                // Read where a run asks for them.
+                // A node asks once for each guarded task at most; more would be an endless number of connections.
+                Ok(FromAgent::ConfirmWanted { limit }) if self.guarded.asked < self.guarded.tasks.len() => {
+                    self.guarded.asked += 1;
+                    self.guarded.limit = limit;
+                    let host = Arc::clone(&self.host);
+                    self.shared.tell(RunEvent::Confirming { host, limit }).await;
+                    let wait = Duration::from_secs(u64::from(limit.min(LONGEST_GUARD)));
+                    self.guarded.confirming.spawn(confirm(target.clone(), Arc::clone(&self.shared), wait));
+                }
+                Ok(FromAgent::Rebooting { task, changes }) => return Heard::Rebooting { task, changes },
+                Ok(FromAgent::Done) => return Heard::Ended(self.verdict()),
+                Ok(FromAgent::Refused(refusal)) => return Heard::Ended(HostEnd::Refused(refused(refusal))),
+                // Answers to what is asked elsewhere.
                 Ok(
                     FromAgent::Alive
                     | FromAgent::ConfirmWanted { .. }
                     | FromAgent::Confirmed(_)
-                    | FromAgent::Rebooting { .. }
                     | FromAgent::Ledger { .. },
                 ) => {}
-                Ok(FromAgent::Hello(_)) => return HostEnd::Unreachable(told(&Excess::Hello.into())),
-                Err(error) => return HostEnd::Unreachable(told(&error)),
+                Ok(FromAgent::Hello(_)) => return broken(Excess::Hello),
+                Err(error) => return Heard::Ended(HostEnd::Unreachable(told(&error))),
             }
         }
     }
@@ -319,10 +512,13 @@ impl Work {
                 label(task).map(|task| RunEvent::Output { host, task, stream, text })
             }
             Event::Note(text) => Some(RunEvent::Note { host, text }),
-            Event::Orphan { item, task, role } => Some(RunEvent::Note {
-                host,
-                text: format!("{item} is orphaned: role {role} has no {task} any more"),
-            }),
+            Event::Orphan { item, task, role } => {
+                let pruned = self.pruned.contains(&role);
+                let orphan = Orphan { item, task, role, pruned };
+                // Bounded like all notices.
+                self.orphans.push(orphan.clone());
+                Some(RunEvent::Orphan { host, orphan })
+            }
             Event::Ended(result) => {
                 self.results.push(bounds.keep(&result));
                 label(result.task).map(|task| RunEvent::TaskEnded { host, task, result })
@@ -366,7 +562,7 @@ fn frames(mut tasks: Vec<Task>) -> impl Iterator<Item = ToAgent> {
 async fn speak(
     mut to: ToNode,
     mut wanted: mpsc::UnboundedReceiver<Digest>,
-    contents: HashMap<Digest, ContentSource>,
+    contents: Arc<HashMap<Digest, ContentSource>>,
     shared: Arc<Shared>,
 ) -> Option<ToNode> {
     let mut ping = interval(PING);
@@ -458,7 +654,18 @@ fn refused(refusal: Refusal) -> Trouble {
         Refusal::State { reason } => Trouble::new(REFUSED, cut(reason, REASON))
             .hint(Some("/var/lib/cm must be writable: `df -h /var/lib/cm` and `mount` on the node".into())),
         Refusal::Undo { reasons, hint } => {
-            Trouble { hints: hint.into_iter().collect(), ..Trouble::new(REFUSED, reasons.join("; ")) }
+            let count = reasons.len();
+            let mut told: Vec<String> =
+                reasons.into_iter().take(REASONS).map(|reason| cut(reason, REASON)).collect();
+            let hints = hint.map(|hint| cut(hint, REASON)).into_iter().collect();
+            if count == 1 {
+                return Trouble { causes: told, ..Trouble::new(REFUSED, "") }.hint_all(hints);
+            }
+            if count > REASONS {
+                told.push(format!("… and {} more", count - REASONS));
+            }
+            let cause = format!("{count} things stand in the way");
+            Trouble { details: told, ..Trouble::new(REFUSED, cause) }.hint_all(hints)
         }
         Refusal::Protocol { reason } => {
             Trouble::new(REFUSED, format!("the agent refused the catalog: {}", cut(reason, REASON)))

@@ -16,6 +16,10 @@ pub struct ProjectPlanner {
     pub roles: Option<Vec<String>>,
     /// Only tasks with one of these tags; empty: all.
     pub tags: Vec<String>,
+    /// What is orphaned is told; whether it is, depends on nothing else being left out.
+    pub orphans: bool,
+    /// What is orphaned is taken back, whatever the roles say.
+    pub prune: bool,
     /// Whether the checks of `verify:` run too.
     pub checks: bool,
     /// How errors look.
@@ -51,7 +55,14 @@ impl Planner for ProjectPlanner {
         let plan = self.project.compile(id, facts, others, &request).map_err(|diagnostics| PlanFailure {
             text: diagnostics.render(self.project.sources(), self.style),
         })?;
+        let (whole, mut pruned) = (plan.whole_roles.clone(), plan.pruned_roles.clone());
         let mut catalog = catalog_of(plan, self.checks);
+        if self.orphans {
+            if self.prune {
+                pruned.clone_from(&whole);
+            }
+            (catalog.whole_roles, catalog.prune) = (whole, pruned);
+        }
         if let Some(limit) = &self.project.settings().timeout {
             let seconds = u32::try_from(limit.value.as_secs().max(1)).unwrap_or(u32::MAX);
             catalog.tasks.iter_mut().filter(|task| task.timeout == 0).for_each(|task| task.timeout = seconds);
@@ -76,6 +87,7 @@ pub fn catalog_of(plan: HostPlan, checks: bool) -> HostCatalog {
             role: Arc::clone(&origin.role),
             place: Arc::clone(&origin.place),
             check: index >= checks_from,
+            added: false,
         })
         .collect();
     // Numbers of tasks fit u32; checks that are left out come last, so only barriers move.
@@ -92,7 +104,7 @@ pub fn catalog_of(plan: HostPlan, checks: bool) -> HostCatalog {
             tasks.push(barrier(after));
         }
     }
-    HostCatalog { tasks, labels, contents, redact: secrets }
+    HostCatalog { tasks, labels, contents, redact: secrets, ..HostCatalog::default() }
 }
 
 fn barrier(after: Vec<u32>) -> Task {

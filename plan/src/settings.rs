@@ -247,7 +247,10 @@ mod tests {
         let sizes = ["256 MiB", "1GiB", "5 MB", "4096", "1.5 GiB", "MiB", "99999999999 GiB", "3 apples"];
         let read: Vec<Option<u64>> = sizes.into_iter().map(parse_size).collect();
         let none = None;
-        assert_eq!(read, [Some(256 << 20), Some(1 << 30), Some(5_000_000), Some(4096), none, none, none, none]);
+        assert_eq!(
+            read,
+            [Some(256 << 20), Some(1 << 30), Some(5_000_000), Some(4096), none, none, none, none]
+        );
     }
 
     #[test]

@@ -269,9 +269,8 @@ fn cleanup_is_a_list_of_its_own() {
 
 #[test]
 fn only_named_roles_are_cleaned_up_those_that_need_another_before_it() {
-    let role = |needs: &str, file: &str| {
-        format!("{needs}cleanup:\n  - file: /srv/{file}\n    state: absent\n")
-    };
+    let role =
+        |needs: &str, file: &str| format!("{needs}cleanup:\n  - file: /srv/{file}\n    state: absent\n");
     let repository = Repository::new(&[
         ("inventory.yaml", support::INVENTORY),
         ("roles/web/role.yaml", &role("needs: [base]\n", "web")),

@@ -2,9 +2,9 @@
 
 use crate::{
     AuditEntry, AuditRecord, Compaction, FailedHosts, HostRecord, HostResult, HostSummary, NewRun, Node,
-    NodeResources, NodeUpdate, Pruned, Resource, Retention, RunFinish, RunId, RunSummary, StateError,
-    TaskFilter, Timestamp,
-    ledger::{audit, nodes, resources, results, retention, rollouts, runs},
+    NodeResources, NodeUpdate, Pruned, RememberedRun, Resource, Restored, Retention, RunFinish, RunId,
+    RunSummary, StateError, TaskFilter, Timestamp,
+    ledger::{audit, nodes, remembered, resources, results, retention, rollouts, runs},
     tables::Transact,
 };
 
@@ -37,6 +37,9 @@ pub trait Store: Send + Sync {
     fn run_results(&self, run: &RunId, filter: TaskFilter) -> Result<Vec<HostResult>, StateError>;
     /// What `@failed` stands for; none: no run is over.
     fn failed_hosts(&self) -> Result<Option<FailedHosts>, StateError>;
+
+    /// Puts runs back from what nodes remember. What is there stays as it is.
+    fn restore_runs(&self, runs: &[RememberedRun]) -> Result<Restored, StateError>;
 
     /// Every node, by name.
     fn nodes(&self) -> Result<Vec<Node>, StateError>;
@@ -122,6 +125,20 @@ impl<T: Transact> Store for T {
 
     fn failed_hosts(&self) -> Result<Option<FailedHosts>, StateError> {
         self.read(|tables| results::failed(tables))
+    }
+
+    fn restore_runs(&self, runs: &[RememberedRun]) -> Result<Restored, StateError> {
+        if runs.is_empty() {
+            return Ok(Restored::default());
+        }
+        let pack = |run: &RememberedRun| {
+            run.hosts
+                .iter()
+                .map(|host| results::pack(std::slice::from_ref(host)))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let packed = runs.iter().map(pack).collect::<Result<Vec<_>, _>>()?;
+        self.write(|tables| remembered::restore(tables, runs, &packed))
     }
 
     fn nodes(&self) -> Result<Vec<Node>, StateError> {

@@ -4,8 +4,9 @@ mod sample;
 
 use cm_state::{
     AuditEntry, ControllerId, Digest, HostCounts, HostState, LastChange, Lifecycle, MemoryStore,
-    NodeResources, NodeUpdate, RedbStore, ResourceUpdate, Retention, RunId, RunMode, RunState, StateError,
-    Store, TaskCounts, TaskFilter, TaskOutcome, TaskResult, Timestamp, UNKNOWN_CONTROLLER_GRACE,
+    NodeResources, NodeUpdate, RedbStore, RememberedRun, ResourceUpdate, Restored, Retention, RunId, RunMode,
+    RunState, StateError, Store, TaskCounts, TaskFilter, TaskOutcome, TaskResult, Timestamp,
+    UNKNOWN_CONTROLLER_GRACE,
 };
 use sample::{NOON, finish, host_result, minutes, new_run, varied};
 
@@ -45,6 +46,51 @@ fn an_unused_store_is_empty() {
         assert_eq!(store.compact().unwrap().before, 0);
         assert!(matches!(store.find_run("2"), Err(StateError::UnknownRun { .. })));
         assert!(matches!(store.run_hosts(&id), Err(StateError::UnknownRun { .. })));
+    });
+}
+
+#[test]
+fn what_nodes_remember_fills_gaps_and_replaces_nothing() {
+    both(|store| {
+        let remembered = |id: &str, hosts: &[&str]| RememberedRun {
+            id: id.parse().unwrap(),
+            user: "anna@desk".into(),
+            started: minutes(-60),
+            ended: true,
+            roles: vec!["web".into()],
+            hosts: hosts.iter().map(|host| host_result(host, HostState::Changed, vec![]).into()).collect(),
+        };
+        // This state knows better what happened on `web1`, and nothing of `web2`.
+        let known = run(
+            store,
+            RunMode::Rollback,
+            NOON,
+            &[("web1", HostState::Failed), ("web2", HostState::Unfinished)],
+        );
+        let lost = remembered("20261122-161530-k3f", &["web1", "web2"]);
+        let runs = [remembered(known.as_str(), &["web1", "web2"]), lost.clone()];
+        let restored = store.restore_runs(&runs).unwrap();
+        assert_eq!(restored, Restored { runs: 1, results: 3 });
+        let newest = store.runs(10).unwrap();
+        assert_eq!(newest.iter().map(|run| &run.id).collect::<Vec<_>>(), [&known, &lost.id]);
+        assert_eq!(
+            (newest[0].mode, newest[0].hosts.failed, newest[0].hosts.changed),
+            (RunMode::Rollback, 1, 1)
+        );
+        assert_eq!((newest[1].state, newest[1].hosts.total), (RunState::Changed, 2));
+        assert_eq!((newest[1].user.as_str(), newest[1].target.as_str()), ("anna@desk", "web1,web2"));
+        // A second time, and by another host of the same run.
+        assert_eq!(store.restore_runs(&runs).unwrap(), Restored::default());
+        let later = remembered("20261122-161530-k3f", &["web3"]);
+        assert_eq!(store.restore_runs(&[later]).unwrap(), Restored { runs: 0, results: 1 });
+        assert_eq!(store.run_hosts(&lost.id).unwrap().len(), 3);
+        // One that is at work has its own results to come.
+        let working = store.begin_run(&new_run(RunMode::Apply, minutes(1), &["web1"])).unwrap();
+        assert_eq!(
+            store.restore_runs(&[remembered(working.as_str(), &["web1"])]).unwrap(),
+            Restored::default()
+        );
+        assert_eq!(store.find_run(working.as_str()).unwrap().state, RunState::Running);
     });
 }
 

@@ -27,19 +27,21 @@ pub struct Arguments {
     words: Vec<String>,
     #[command(flatten)]
     role: RoleArguments,
+    /// Take back what earlier versions of the roles put on the hosts and they no longer want.
+    #[arg(long)]
+    prune: bool,
     #[command(flatten)]
     run: RunArguments,
 }
 
 pub fn run(options: &Options, arguments: &Arguments, mode: Mode) -> Result<Exit, Failure> {
     let words = WhatOnTarget::split(&arguments.words);
-    let roles: Vec<String> = words
-        .what
-        .iter()
-        .flat_map(|word| word.split(','))
-        .filter(|word| !word.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let roles = words.names();
+    if arguments.prune && (mode == Mode::Verify || !arguments.role.tags.is_empty()) {
+        let with = if mode == Mode::Verify { "`cm verify`" } else { "`--tags`" };
+        return Err(Failure::new(format!("`--prune` does not go with {with}"))
+            .hint("what is orphaned is known only when whole roles are planned or applied"));
+    }
     let command = command_word(mode);
     let everywhere = words.target.is_none();
     let target = match (words.target, mode) {
@@ -53,7 +55,8 @@ pub fn run(options: &Options, arguments: &Arguments, mode: Mode) -> Result<Exit,
             )));
         }
     };
-    let load = LoadOptions { set: arguments.role.set.clone(), roles: roles.clone() };
+    let load =
+        LoadOptions { set: arguments.role.set.clone(), roles: roles.clone(), ..LoadOptions::default() };
     let fleet = Fleet::load_with(options, load)?;
     let mut selection = fleet.select(&target, &arguments.run)?;
     if everywhere && !roles.is_empty() {
@@ -88,12 +91,13 @@ pub fn run(options: &Options, arguments: &Arguments, mode: Mode) -> Result<Exit,
         project: fleet.project.clone(),
         roles: (!roles.is_empty()).then(|| roles.clone()),
         tags: arguments.role.tags.clone(),
+        orphans: mode != Mode::Verify,
+        prune: arguments.prune,
         checks: mode != Mode::Plan,
         style: failure::style(),
         book: std::sync::OnceLock::new(),
     };
-    let opening =
-        Opening { mode: drive::recorded_mode(mode), target, roles, hosts: fleet.addresses(&selection) };
+    let opening = Opening::new(drive::recorded_mode(mode), target, roles, fleet.addresses(&selection));
     let recorder =
         Recorder::begin(&fleet.state_file(), &names::holder(), opening).map_err(fleet::state_failure)?;
     let diff = !arguments.role.no_diff;

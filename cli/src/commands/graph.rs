@@ -34,7 +34,8 @@ enum Format {
 }
 
 pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
-    let load = LoadOptions { set: arguments.set.clone(), roles: arguments.roles.clone() };
+    let load =
+        LoadOptions { set: arguments.set.clone(), roles: arguments.roles.clone(), ..LoadOptions::default() };
     let fleet = Fleet::load_with(options, load)?;
     let project = &fleet.project;
     let inventory = project.inventory();

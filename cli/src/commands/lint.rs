@@ -13,7 +13,8 @@ pub struct Arguments {
 }
 
 pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
-    let fleet = Fleet::load_with(options, LoadOptions { set: arguments.set.clone(), roles: Vec::new() })?;
+    let fleet =
+        Fleet::load_with(options, LoadOptions { set: arguments.set.clone(), ..LoadOptions::default() })?;
     let project = &fleet.project;
     let (hosts, groups) = (project.inventory().hosts().len(), project.inventory().groups().len());
     let roles = project.roles().count();

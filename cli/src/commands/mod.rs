@@ -1,6 +1,7 @@
 //! The commands, one file each: arguments, what they do, and a line here.
 
 mod apply;
+mod cleanup;
 mod completions;
 mod facts;
 mod graph;
@@ -10,9 +11,11 @@ mod lab;
 mod lint;
 mod modules;
 mod node;
+mod rollback;
 mod run;
 mod secrets;
 mod show;
+mod state;
 mod vars;
 
 use clap::Subcommand;
@@ -44,6 +47,12 @@ pub enum Command {
     History(history::Arguments),
     /// Show one run.
     Show(show::Arguments),
+    /// Take back what a run changed: hosts as they were before it.
+    Rollback(rollback::Arguments),
+    /// Take roles off hosts: what they put there becomes what it was before.
+    Cleanup(cleanup::Arguments),
+    /// The state database.
+    State(state::Arguments),
     /// Hosts as the state database knows them, and their host keys.
     Node(node::Arguments),
     /// Keep secrets encrypted in the repository.
@@ -73,6 +82,9 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         Command::Vars(arguments) => vars::run(options, arguments),
         Command::History(arguments) => history::run(options, arguments),
         Command::Show(arguments) => show::run(options, arguments),
+        Command::Rollback(arguments) => rollback::run(options, arguments),
+        Command::Cleanup(arguments) => cleanup::run(options, arguments),
+        Command::State(arguments) => state::run(options, arguments),
         Command::Node(arguments) => node::run(options, arguments),
         Command::Secrets(arguments) => secrets::run(options, arguments),
         Command::Modules(arguments) => modules::run(options, arguments),

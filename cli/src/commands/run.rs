@@ -42,7 +42,13 @@ impl Planner for OneCommand {
         let id = "command";
         let params = [("command".to_owned(), Value::Text(self.command.clone()))].into();
         let task = Task { params, ..Task::new(id, "command") };
-        let label = TaskLabel { id: id.into(), role: "".into(), place: "command line".into(), check: false };
+        let label = TaskLabel {
+            id: id.into(),
+            role: "".into(),
+            place: "command line".into(),
+            check: false,
+            added: false,
+        };
         Ok(HostCatalog { tasks: vec![task], labels: vec![label], ..HostCatalog::default() })
     }
 }
@@ -57,8 +63,7 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let fleet = Fleet::load(options)?;
     let selection = fleet.select(&target, &arguments.run)?;
-    let opening =
-        Opening { mode: RunMode::Run, target, roles: Vec::new(), hosts: fleet.addresses(&selection) };
+    let opening = Opening::new(RunMode::Run, target, Vec::new(), fleet.addresses(&selection));
     let recorder =
         Recorder::begin(&fleet.state_file(), &names::holder(), opening).map_err(fleet::state_failure)?;
     let header = RunHeader {

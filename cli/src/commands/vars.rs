@@ -20,8 +20,10 @@ pub struct Arguments {
 }
 
 pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
-    let fleet =
-        Fleet::load_with(options, LoadOptions { set: arguments.set.clone(), roles: arguments.role.clone() })?;
+    let fleet = Fleet::load_with(
+        options,
+        LoadOptions { set: arguments.set.clone(), roles: arguments.role.clone(), ..LoadOptions::default() },
+    )?;
     let project = &fleet.project;
     let inventory = project.inventory();
     let host = inventory.host_id(&arguments.host).ok_or_else(|| {

@@ -1,7 +1,7 @@
 //! One JSON object a line; `docs/json.md` describes them. Keys are only ever added.
 
 use cm_engine::{HostEnd, RunEvent, TaskLabel, Trouble};
-use cm_wire::{Change, Outcome, Stream, TaskResult};
+use cm_wire::{Change, Mode, Outcome, Stream, TaskResult};
 use serde_json::{Value, json};
 
 use super::{Reporter, RunHeader, Summary, plain::print};
@@ -16,7 +16,8 @@ impl JsonReporter {
     /// Reports a run; the first line says which.
     pub fn new(header: RunHeader) -> Self {
         emit(&json!({
-            "event": "run_started", "run": header.run, "command": header.command, "hosts": header.hosts
+            "event": "run_started", "run": header.run, "command": header.command, "hosts": header.hosts,
+            "mode": mode_word(header.mode),
         }));
         Self { header, labels: std::collections::HashMap::new() }
     }
@@ -66,6 +67,14 @@ pub fn outcome_word(outcome: &Outcome) -> &'static str {
     }
 }
 
+fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Plan => "plan",
+        Mode::Apply => "apply",
+        Mode::Verify => "verify",
+    }
+}
+
 fn changes(changes: &[Change]) -> Value {
     changes
         .iter()
@@ -96,6 +105,25 @@ impl Reporter for JsonReporter {
                 self.labels.insert(host.clone(), labels.clone());
                 json!({ "event": "planned", "host": host, "tasks": labels.len() })
             }
+            RunEvent::Added { host, labels, from } => {
+                self.labels.insert(host.clone(), labels.clone());
+                json!({ "event": "added", "host": host, "tasks": labels.len() - from })
+            }
+            RunEvent::Orphan { host, orphan } => json!({
+                "event": "orphan", "host": host, "item": orphan.item, "task": orphan.task, "role": orphan.role,
+                "pruned": orphan.pruned,
+            }),
+            RunEvent::Confirming { host, limit } => {
+                json!({ "event": "confirming", "host": host, "limit_s": limit })
+            }
+            RunEvent::Confirmed { host } => json!({ "event": "confirmed", "host": host }),
+            RunEvent::Restarting { host, task, limit } => {
+                json!({ "event": "restarting", "host": host, "task": task.id, "limit_s": limit })
+            }
+            RunEvent::Back { host, took } => json!({ "event": "back", "host": host, "duration_us": took }),
+            RunEvent::Ledger { host, ledger } => json!({
+                "event": "ledger", "host": host, "runs": ledger.runs.len(), "items": ledger.items.len()
+            }),
             RunEvent::Waiting { host, holder } => {
                 json!({ "event": "waiting", "host": host, "holder": holder })
             }
@@ -114,6 +142,7 @@ impl Reporter for JsonReporter {
                     HostEnd::Ok => ("ok", None),
                     HostEnd::Changed => ("changed", None),
                     HostEnd::Failed => ("failed", None),
+                    HostEnd::TakenBack(why) => ("taken_back", Some(why)),
                     HostEnd::Unreachable(why) => ("unreachable", Some(why)),
                     HostEnd::Invalid(why) => ("invalid", Some(why)),
                     HostEnd::Refused(why) => ("refused", Some(why)),

@@ -39,6 +39,14 @@ pub fn event_line(header: &RunHeader, event: &RunEvent) -> Option<String> {
             format!("{host}: sent the agent ({} KiB)", agent_sent / 1024)
         }
         RunEvent::Waiting { host, holder } => format!("{host}: waits, {} holds it", one_line(holder)),
+        RunEvent::Confirming { host, limit } => {
+            format!("{host}: a guarded change is made; comes back over a new connection within {limit} s")
+        }
+        RunEvent::Confirmed { host } => format!("{host}: reached over a new connection; the change stays"),
+        RunEvent::Restarting { host, task, limit } => {
+            format!("{host}: {} restarts it; waiting for it to be back (at most {limit} s)", one_line(&task.id))
+        }
+        RunEvent::Back { host, took } => format!("{host}: back after {:.1} s", *took as f64 / 1e6),
         RunEvent::Note { host, text } => format!("{host}: {}", one_line(text)),
         RunEvent::Output { host, stream, text, .. } if header.command == "run" || header.verbosity > 1 => {
             let mark = if *stream == Stream::Stderr { "!" } else { "|" };
@@ -78,6 +86,9 @@ pub fn event_line(header: &RunHeader, event: &RunEvent) -> Option<String> {
                     trouble.what,
                     one_line(&trouble.causes.join(": "))
                 )
+            }
+            HostEnd::TakenBack(trouble) => {
+                format!("{}: TAKEN BACK, {}", report.host, one_line(&trouble.causes.join(": ")))
             }
             HostEnd::Refused(trouble) => {
                 format!("{}: REFUSED, {}", report.host, one_line(&trouble.causes.join(": ")))

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cm_engine::{HostEnd, HostReport, TaskLabel, Trouble};
+use cm_engine::{HostEnd, HostReport, Orphan, TaskLabel, Trouble};
 use cm_wire::{Change, Outcome, Output, TaskResult};
 
 /// Distinct changes, and distinct failures, that are kept for the summary: memory must not grow with hosts × tasks.
@@ -65,6 +65,13 @@ pub struct FailureGroup {
     pub skipped: usize,
 }
 
+/// A thing that no task wants any more, and the hosts that have it.
+#[derive(Debug)]
+pub struct OrphanGroup {
+    pub orphan: Orphan,
+    pub hosts: Vec<Arc<str>>,
+}
+
 /// A host that could not be worked on.
 #[derive(Debug)]
 pub struct HostTrouble {
@@ -79,6 +86,7 @@ pub enum TroubleKind {
     Unreachable,
     Invalid,
     Refused,
+    TakenBack,
 }
 
 /// All of it.
@@ -90,6 +98,10 @@ pub struct Summary {
     pub unknown: Vec<UnknownGroup>,
     pub failures: Vec<FailureGroup>,
     pub troubles: Vec<HostTrouble>,
+    /// What no task wants any more and this run leaves where it is.
+    pub orphans: Vec<OrphanGroup>,
+    /// Orphans beyond those that are kept for showing.
+    pub more_orphans: usize,
     /// Changes beyond those that are kept for showing.
     pub more_changes: usize,
     /// Failures beyond those that are kept for showing.
@@ -111,6 +123,8 @@ impl Default for Summary {
             unknown: Vec::new(),
             failures: Vec::new(),
             troubles: Vec::new(),
+            orphans: Vec::new(),
+            more_orphans: 0,
             more_changes: 0,
             more_failures: 0,
             bytes_kept: 0,
@@ -135,6 +149,10 @@ impl Summary {
             HostEnd::Changed => self.hosts.changed += 1,
             HostEnd::Failed => self.hosts.failed += 1,
             HostEnd::Cancelled => self.hosts.cancelled += 1,
+            HostEnd::TakenBack(trouble) => {
+                self.hosts.failed += 1;
+                self.add_trouble(TroubleKind::TakenBack, trouble, report);
+            }
             HostEnd::Unreachable(trouble) => {
                 self.hosts.unreachable += 1;
                 self.add_trouble(TroubleKind::Unreachable, trouble, report);
@@ -147,6 +165,10 @@ impl Summary {
                 self.hosts.failed += 1;
                 self.add_trouble(TroubleKind::Refused, trouble, report);
             }
+        }
+        // What this run takes back is among its tasks.
+        for orphan in report.orphans.iter().filter(|orphan| !orphan.pruned) {
+            self.add_orphan(&report.host, orphan);
         }
         self.touched += usize::from(!report.results.is_empty());
         let reported = report.results.len();
@@ -164,6 +186,18 @@ impl Summary {
         match self.troubles.iter_mut().find(same) {
             Some(known) => known.hosts.push(host),
             None => self.troubles.push(HostTrouble { kind, trouble: trouble.clone(), hosts: vec![host] }),
+        }
+    }
+
+    fn add_orphan(&mut self, host: &Arc<str>, orphan: &Orphan) {
+        let full = self.orphans.len() >= GROUPS_KEPT;
+        match self.orphans.iter_mut().find(|group| group.orphan == *orphan) {
+            Some(group) => group.hosts.push(Arc::clone(host)),
+            None if full => self.more_orphans += 1,
+            None => {
+                let hosts = vec![Arc::clone(host)];
+                self.orphans.push(OrphanGroup { orphan: orphan.clone(), hosts });
+            }
         }
     }
 

@@ -21,6 +21,9 @@ pub fn render(header: &RunHeader, summary: &Summary) -> String {
     if header.verbosity > 0 && header.command != "run" && header.command != "facts" {
         changes(header, summary, &mut out);
     }
+    if header.verbosity > 0 {
+        orphans(summary, &mut out);
+    }
     for failure in &summary.failures {
         failed(failure, &mut out);
     }
@@ -66,6 +69,26 @@ fn changes(header: &RunHeader, summary: &Summary, out: &mut String) {
                 name_hosts(&group.hosts)
             ),
         );
+    }
+}
+
+fn orphans(summary: &Summary, out: &mut String) {
+    for group in summary.orphans.iter().take(GROUPS_SHOWN) {
+        let orphan = &group.orphan;
+        line(
+            out,
+            &format!(
+                "{}: {} of role {} on {}; `--prune` takes it back",
+                "orphaned".yellow(),
+                one_line(&orphan.item).bold(),
+                one_line(&orphan.role),
+                name_hosts(&group.hosts)
+            ),
+        );
+    }
+    let more = summary.orphans.len().saturating_sub(GROUPS_SHOWN) + summary.more_orphans;
+    if more > 0 {
+        line(out, &format!("… and {more} more that are orphaned"));
     }
 }
 

@@ -102,6 +102,9 @@ impl Reporter for TerminalReporter {
                 let text = format!("waits, {} holds it", one_line(holder));
                 self.doing(host, text);
             }
+            RunEvent::Confirming { host, .. } => self.doing(host, "coming back over a new connection".into()),
+            RunEvent::Restarting { host, .. } => self.doing(host, "waiting for it to be back".into()),
+            RunEvent::Back { host, .. } => self.doing(host, "going on".into()),
             RunEvent::HostEnded(report) => self.ended(&report.host, &report.end),
             _ => {}
         }
@@ -109,7 +112,13 @@ impl Reporter for TerminalReporter {
         let failure = matches!(event, RunEvent::TaskEnded { result, .. } if matches!(result.outcome, Outcome::Failed { .. }));
         let shown = self.header.verbosity > 1
             || failure
-            || matches!(event, RunEvent::Note { .. })
+            || matches!(
+                event,
+                RunEvent::Note { .. }
+                    | RunEvent::Confirming { .. }
+                    | RunEvent::Restarting { .. }
+                    | RunEvent::Back { .. }
+            )
             || (self.header.command == "run" && matches!(event, RunEvent::Output { .. }));
         if shown
             && self.header.verbosity > 0

@@ -73,9 +73,9 @@ pub(super) fn arrange(
             name: instance.role.name.to_string(),
             needs: match request.list {
                 // What was built on another role goes before it.
-                TaskList::Cleanup => (0..instances.len())
-                    .filter(|&other| instances[other].needs.contains(&place))
-                    .collect(),
+                TaskList::Cleanup => {
+                    (0..instances.len()).filter(|&other| instances[other].needs.contains(&place)).collect()
+                }
                 TaskList::Tasks | TaskList::Verify => instance.needs.clone(),
             },
         })
@@ -161,9 +161,10 @@ fn whole_roles(scope: &HostScope, instances: &[Instance], request: &Request<'_>)
     let mut whole: Vec<String> = Vec::new();
     for instance in instances {
         let name = &instance.role.name;
-        let mut giving = scope.project.roles.iter().filter(|role| {
-            role.needs.iter().any(|need| *need.role.value == **name && !need.with.is_empty())
-        });
+        let mut giving =
+            scope.project.roles.iter().filter(|role| {
+                role.needs.iter().any(|need| *need.role.value == **name && !need.with.is_empty())
+            });
         if giving.all(|role| here(&role.name)) && !whole.iter().any(|known| **known == **name) {
             whole.push(name.to_string());
         }

@@ -68,7 +68,8 @@ pub(super) fn tasks<'a>(
     for list in lists {
         for (place, instance) in instances.iter().enumerate() {
             // Roles that a role needs may be needed by others, too: only those that are named are cleaned up.
-            let named = request.roles.is_none_or(|roles| roles.iter().any(|role| **role == *instance.role.name));
+            let named =
+                request.roles.is_none_or(|roles| roles.iter().any(|role| **role == *instance.role.name));
             if *list == TaskList::Cleanup && !named {
                 continue;
             }

@@ -425,11 +425,9 @@ impl RoleReader<'_> {
         }
         if node.as_map().is_none() {
             let message = format!("`guard` of `{label}` wants connection, not {}", node.described());
-            self.diagnostics.push(
-                Diagnostic::error(message)
-                    .at(node.span, "")
-                    .hint("write `guard: connection`, or `guard: { connection: 90s }` for another limit than 60s"),
-            );
+            self.diagnostics.push(Diagnostic::error(message).at(node.span, "").hint(
+                "write `guard: connection`, or `guard: { connection: 90s }` for another limit than 60s",
+            ));
             return 0;
         }
         let mut reader = MapReader::new(node, format!("`guard` of `{label}`"), self.diagnostics);

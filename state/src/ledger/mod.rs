@@ -3,6 +3,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod nodes;
+pub(crate) mod remembered;
 pub(crate) mod resources;
 pub(crate) mod results;
 pub(crate) mod retention;

@@ -211,7 +211,7 @@ pub(crate) fn run_prefix(id: &RunId) -> Vec<u8> {
     [id.as_str().as_bytes(), &[0]].concat()
 }
 
-fn host_key(id: &RunId, host: &str) -> Vec<u8> {
+pub(crate) fn host_key(id: &RunId, host: &str) -> Vec<u8> {
     [id.as_str().as_bytes(), &[0], host.as_bytes()].concat()
 }
 

@@ -22,6 +22,6 @@ pub use names::UnknownName;
 pub use node::{Lifecycle, Node, NodeUpdate};
 pub use resource::{Digest, LastChange, NodeResources, Resource, ResourceUpdate};
 pub use retention::{Compaction, Pruned, Retention};
-pub use run::{NewRun, RunFinish, RunMode, RunState, RunSummary};
+pub use run::{NewRun, RememberedRun, Restored, RunFinish, RunMode, RunState, RunSummary};
 pub use run_id::{ParseRunIdError, RunId};
 pub use timestamp::Timestamp;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{ControllerId, HostCounts, RunId, TaskCounts, Timestamp};
+use super::{ControllerId, HostCounts, HostRecord, RunId, TaskCounts, Timestamp};
 
 /// What a run was asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +57,32 @@ pub struct NewRun {
     pub controller: ControllerId,
     /// Every host it means to touch. A host without a result later was not finished.
     pub hosts: Vec<String>,
+}
+
+/// A run as nodes remember it, to be put back into a state that has lost it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RememberedRun {
+    /// Its name.
+    pub id: RunId,
+    /// Who ran it, such as `anna@desk`.
+    pub user: String,
+    /// When it began on the first of them, by that node's clock.
+    pub started: Timestamp,
+    /// Whether it came to its end on all of them.
+    pub ended: bool,
+    /// Roles of what it changed.
+    pub roles: Vec<String>,
+    /// What it changed on each.
+    pub hosts: Vec<HostRecord>,
+}
+
+/// What was put back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Restored {
+    /// Runs that were missing.
+    pub runs: u64,
+    /// Results of hosts that were missing, in these runs and in others.
+    pub results: u64,
 }
 
 /// How a run ended.
