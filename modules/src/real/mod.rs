@@ -22,6 +22,7 @@ mod rpm;
 mod settings;
 mod streams;
 mod units;
+mod zypper;
 
 pub(crate) use files::read_spooled;
 pub use streams::{Held, Source, Spool};

@@ -13,6 +13,7 @@ use super::{
     dnf::{self, Dnf, DnfState},
     dpkg,
     manager::{Driver, Managed},
+    zypper::{Zypper, ZypperState},
 };
 use crate::{
     Problem,
@@ -34,6 +35,7 @@ pub(super) struct PackagesState {
     dpkg: dpkg::Cached,
     index: IndexState,
     dnf: DnfState,
+    zypper: ZypperState,
     /// One transaction at a time, whatever the package manager's own lock says.
     changing: Mutex<()>,
 }
@@ -120,9 +122,16 @@ impl Real {
             return Ok(act(&apt));
         }
         let managed = |driver: &dyn Driver, index| act(&Managed { driver, root, own: &own, index });
-        let five = dnf::is_five();
-        let driver = Dnf { commands: self, root, own: &own, state: &state.dnf, five };
-        Ok(managed(&driver, &state.dnf.index))
+        Ok(match manager {
+            PackageManager::Zypper => {
+                managed(&Zypper { commands: self, root, state: &state.zypper }, &state.zypper.index)
+            }
+            _ => {
+                let five = dnf::is_five();
+                let driver = Dnf { commands: self, root, own: &own, state: &state.dnf, five };
+                managed(&driver, &state.dnf.index)
+            }
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     fs,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Instant, SystemTime},
@@ -17,7 +17,7 @@ use super::{
     locks::Lock,
     manager::{
         Cached, Database, Driver, Failed, IndexState, Simulated, Words, change, newest, query,
-        split_architecture, to_words, told,
+        split_architecture, to_words, told, write_file,
     },
     rpm,
 };
@@ -141,11 +141,8 @@ impl Dnf<'_> {
     fn remember(&self, stamp: &str, packages: &str, reasons: &str) {
         let write = || -> std::io::Result<()> {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(self.own)?;
-            let new = self.own.join(format!("installed.{}", std::process::id()));
-            let _ = fs::remove_file(&new);
-            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-            std::io::Write::write_all(&mut file, format!("{stamp}\0{packages}\0{reasons}").as_bytes())?;
-            fs::rename(new, self.own.join("installed"))
+            let text = format!("{stamp}\0{packages}\0{reasons}");
+            write_file(&self.own.join("installed"), text.as_bytes(), 0o600)
         };
         let _ = write();
     }
@@ -460,4 +457,4 @@ impl Driver for Dnf<'_> {
 const KEEP_UNUSED: &str = "--setopt=clean_requirements_on_remove=False";
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -9,6 +9,8 @@ mod transaction;
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
+    fs, io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Instant, SystemTime},
@@ -217,6 +219,25 @@ fn last_lines(output: &Output) -> Output {
         lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
     };
     Output { status: output.status, stdout: end(&output.stdout), stderr: end(&output.stderr) }
+}
+
+/// Writes a file of the package manager's or the agent's own whole, and synced.
+pub(super) fn write_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".cm-{}", std::process::id()));
+    let new = PathBuf::from(new);
+    if let Err(error) = fs::remove_file(&new)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
+    let written = io::Write::write_all(&mut file, content).and_then(|()| file.sync_all());
+    let renamed = written.and_then(|()| fs::rename(&new, path));
+    if renamed.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    renamed
 }
 
 /// Words of a command line.
