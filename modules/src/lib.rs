@@ -10,8 +10,10 @@ mod account_files;
 #[cfg(test)]
 mod bench;
 mod checks;
+mod encoding;
 mod facts;
 pub mod former;
+mod git_program;
 mod home;
 mod module;
 mod mounted;

@@ -11,6 +11,7 @@ pub static MODULES: &[Module] = &[
     library::line::MODULE,
     library::download::MODULE,
     library::archive::MODULE,
+    library::git::MODULE,
     library::block::MODULE,
     library::replace::MODULE,
     library::ini::MODULE,

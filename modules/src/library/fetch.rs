@@ -19,6 +19,7 @@ use super::checksum::Checksum;
 use crate::{
     AbsolutePath, Context, Doing, Kind, Param, Problem,
     checks::{Request, Target, connect, download},
+    encoding::{base64, percent_decoded},
     node::{Content, Source},
 };
 
@@ -286,37 +287,4 @@ fn ask_plainly(
     let mut stream = connect(&target.address, context, context.remaining())?;
     let head = download(&mut stream, &request, context.deadline, context.stopping, spool)?;
     Ok(Answer { status: head.status, location: head.location })
-}
-
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let code = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| byte == b'%') {
-            Some(code) => {
-                decoded.push(code);
-                rest = &after[2..];
-            }
-            None => {
-                decoded.push(byte);
-                rest = after;
-            }
-        }
-    }
-    decoded
-}
-
-/// RFC 4648, section 4.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0, |word, &byte| word << 8 | u32::from(byte)) << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let letter = LETTERS[(word >> (18 - 6 * place) & 63) as usize];
-            text.push(if place <= chunk.len() { letter as char } else { '=' });
-        }
-    }
-    text
 }

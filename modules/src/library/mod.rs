@@ -29,6 +29,7 @@ pub mod debconf;
 pub mod directory;
 pub mod download;
 pub mod file;
+pub mod git;
 pub mod group;
 pub mod hosts_entry;
 pub mod hostname;

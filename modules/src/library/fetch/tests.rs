@@ -137,9 +137,6 @@ fn users_of_urls_are_sent_and_never_shown() {
     assert!(server.asked()[0].contains("Authorization: Basic YW5uYTpwQHNz\r\n"), "{}", server.asked()[0]);
     let problem = get(&url.replace("/x", "/y?token=1"), &Headers::new()).unwrap_err();
     assert!(!problem.message.contains("p%40ss") && !problem.message.contains("token"), "{}", problem.message);
-    for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
-        assert_eq!(base64(bytes.as_bytes()), text);
-    }
 }
 
 #[test]

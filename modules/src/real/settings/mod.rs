@@ -2,6 +2,7 @@
 
 mod alternative;
 mod debconf;
+mod git;
 mod hostname;
 mod kernel_module;
 mod mounted;
@@ -33,7 +34,7 @@ impl Settings for Real {
             SettingKind::Hostname => Ok(hostname::read()),
             SettingKind::Alternative => alternative::read(key),
             SettingKind::Debconf => debconf::read(&self.settings.debconf, key),
-            _ => Err(Problem::new(format!("{} cannot be read on this node", kind.word()))),
+            SettingKind::GitCheckout => git::read(self, key),
         }
     }
 
@@ -52,7 +53,7 @@ impl Settings for Real {
             SettingKind::Hostname => hostname::set(value),
             SettingKind::Alternative => alternative::set(self, key, value, deadline),
             SettingKind::Debconf => debconf::set(self, &self.settings.debconf, key, value, deadline),
-            _ => Err(Problem::new(format!("{} cannot be set on this node", kind.word()))),
+            SettingKind::GitCheckout => git::set(self, key, value, deadline),
         }
     }
 }
