@@ -1,6 +1,6 @@
 //! Puts the agent's own program in its place after it was received: checked, synced, renamed.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
 
 use cm_wire::Digest;
 
@@ -35,10 +35,22 @@ pub fn install(digest: &str, target: &Path) -> Result<(), InstallError> {
         return Err(InstallError::Damaged { expected: digest.to_owned(), received });
     }
     file.sync_all()?;
+    if let Some(folder) = target.parent() {
+        keep_to_owner(folder)?;
+    }
     fs::rename(&own, target)?;
     if let Some(folder) = target.parent() {
         fs::File::open(folder)?.sync_all()?;
         remove_old(folder, target);
+    }
+    Ok(())
+}
+
+/// Takes from everybody else the right to write where programs are started from.
+fn keep_to_owner(folder: &Path) -> io::Result<()> {
+    let mode = fs::symlink_metadata(folder)?.permissions().mode();
+    if mode & 0o022 != 0 {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
     }
     Ok(())
 }

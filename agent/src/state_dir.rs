@@ -17,7 +17,8 @@ impl StateDir {
         if rustix::process::geteuid().is_root() {
             return Self("/var/lib/cm".into());
         }
-        let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+        // Without a home there is no place that nobody else can write: this one cannot be made, and that is told.
+        let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
         Self(home.join(".local/state/cm"))
     }
 

@@ -67,6 +67,12 @@ pub enum AgentError {
         /// What the node said.
         reason: String,
     },
+    /// Somebody else could have put a program there.
+    #[error("the folder for the agent cannot be trusted: {reason}")]
+    NotOurs {
+        /// What the node said.
+        reason: String,
+    },
     /// The agent is on the node and does not start.
     #[error("the agent cannot be started in {folder}: {reason}")]
     CannotStart {
@@ -118,6 +124,9 @@ impl AgentError {
             ),
             Self::CannotWrite { folder, .. } => {
                 format!("{folder} must be on a file system that is writable and has 4 MB of room: `df -h` and `mount` on the node")
+            }
+            Self::NotOurs { .. } => {
+                "nothing was started there; look who made it, then move it away: cm makes its folder anew".into()
             }
             Self::CannotStart { folder, .. } => format!(
                 "the file system of {folder} must not be mounted noexec: `findmnt -T /var/lib/cm` on the node shows its options"
@@ -383,6 +392,7 @@ impl FromNode {
         };
         let sudo = matches!(rights, Become::Sudo | Become::SudoWithPassword);
         match code {
+            Some(status::NOT_OURS) => AgentError::NotOurs { reason: last_line(&said) },
             Some(status::NO_FOLDER | status::NO_WRITE) => {
                 AgentError::CannotWrite { folder, reason: last_line(&said) }
             }
