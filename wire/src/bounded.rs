@@ -67,7 +67,7 @@ pub(crate) fn at_most<'de, const MOST: usize, T: Deserialize<'de>, D: Deserializ
 
 #[cfg(test)]
 mod tests {
-    use crate::{Facts, FromAgent, Mount, Task, ToAgent, Value, decode, encode};
+    use crate::{Event, Facts, FromAgent, Mount, Task, ToAgent, Value, decode, encode};
 
     fn within(levels: u32) -> Value {
         (0..levels).fold(Value::Null, |inner, level| match level % 2 {
@@ -106,5 +106,7 @@ mod tests {
         let mounts = vec![Mount::default(); 100_000];
         let hello = encode(&FromAgent::Hello(Box::new(Facts { mounts, ..Facts::default() }))).unwrap();
         assert!(hello.len() < 500_000 && decode::<FromAgent>(&hello).is_err());
+        let notes = encode(&FromAgent::Events(vec![Event::Note(String::new()); 100_000])).unwrap();
+        assert!(notes.len() < 300_000 && decode::<FromAgent>(&notes).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Notice;
+use crate::{Notice, bounded};
 
 /// Something that happened on a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,6 +59,7 @@ pub struct TaskResult {
     pub outcome: Outcome,
     /// What differed from what is wanted at the start of the run: changed by apply, pending in a
     /// plan, drift in verify.
+    #[serde(deserialize_with = "bounded::at_most::<250_000, _, _>")]
     pub changes: Vec<Change>,
     /// Microseconds from the start of the run to the start of the task.
     pub started: u64,
@@ -92,6 +93,7 @@ pub enum Outcome {
     /// A plan cannot know; it depends on what these tasks leave behind.
     Unknown {
         /// Their numbers.
+        #[serde(deserialize_with = "bounded::at_most::<250_000, _, _>")]
         because: Vec<u32>,
     },
     /// The run was stopped before it started.

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AddedTask, Begin, Change, Digest, Event, Facts, Task};
+use crate::{AddedTask, Begin, Change, Digest, Event, Facts, Task, bounded};
 
 /// What an agent sends before its first frame, so that whatever a login shell prints before is told from it.
 pub const AGENT_MARK: &[u8] = b"\x01cm-agent-1\n";
@@ -56,9 +56,9 @@ pub enum FromAgent {
     /// The first message.
     Hello(Box<Facts>),
     /// What happened, in order.
-    Events(Vec<Event>),
+    Events(#[serde(deserialize_with = "bounded::at_most::<4096, _, _>")] Vec<Event>),
     /// Contents that the node lacks.
-    Need(Vec<Digest>),
+    Need(#[serde(deserialize_with = "bounded::at_most::<500_000, _, _>")] Vec<Digest>),
     /// The agent is alive and at work.
     Alive,
     /// The run cannot begin.
@@ -66,7 +66,7 @@ pub enum FromAgent {
     /// All tasks have ended and the journal is written.
     Done,
     /// Tasks that the node made itself; they come after those that were sent, in this order.
-    Added(Vec<AddedTask>),
+    Added(#[serde(deserialize_with = "bounded::at_most::<100_000, _, _>")] Vec<AddedTask>),
     /// Guarded changes are made: the controller must come back over a new connection within these seconds.
     ConfirmWanted {
         /// Seconds.
@@ -84,8 +84,10 @@ pub enum FromAgent {
     /// Answers [`ToAgent::Ledger`]; several may come, `Done` ends them.
     Ledger {
         /// Runs the node knows of.
+        #[serde(deserialize_with = "bounded::at_most::<100_000, _, _>")]
         runs: Vec<LedgerRun>,
         /// Things that `cm` changed there.
+        #[serde(deserialize_with = "bounded::at_most::<200_000, _, _>")]
         items: Vec<LedgerItem>,
     },
 }
@@ -134,6 +136,7 @@ pub enum Refusal {
     /// What is to be taken back cannot be, or not safely.
     Undo {
         /// Why, one sentence a thing.
+        #[serde(deserialize_with = "bounded::at_most::<100_000, _, _>")]
         reasons: Vec<String>,
         /// What to do.
         hint: Option<String>,
