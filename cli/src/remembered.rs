@@ -9,6 +9,9 @@ use cm_state::{
 };
 use cm_wire::LedgerItem;
 
+/// What a node adds to a run's id where it took guarded changes of it back by itself.
+const OF_GUARD: &str = ".guard";
+
 /// The last change of a task as a node remembers it.
 struct Remembered<'a> {
     item: &'a LedgerItem,
@@ -19,7 +22,7 @@ struct Remembered<'a> {
 fn tasks(ledger: &NodeLedger) -> BTreeMap<&str, Remembered<'_>> {
     let mut tasks: BTreeMap<&str, Remembered<'_>> = BTreeMap::new();
     for item in &ledger.items {
-        let Ok(run) = item.run.parse() else { continue };
+        let Ok(run) = item.run.strip_suffix(OF_GUARD).unwrap_or(&item.run).parse() else { continue };
         let newer = tasks.get(item.task.as_str()).is_none_or(|known| known.item.time < item.time);
         if newer {
             tasks.insert(&item.task, Remembered { item, run });

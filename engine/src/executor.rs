@@ -22,7 +22,7 @@ use tokio::{
     io::AsyncReadExt,
     sync::{OwnedSemaphorePermit, mpsc},
     task::JoinSet,
-    time::{Duration, interval},
+    time::{Duration, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +45,8 @@ use self::{
 const PIECE: usize = 128 * 1024;
 /// The agent counts the controller as gone after 90 s without a word.
 const PING: Duration = Duration::from_secs(10);
+/// A host that is restarted is gone after this much silence; its agent says something every five seconds.
+const GOING_DOWN: Duration = Duration::from_secs(15);
 /// Tasks are sent in frames of at most this many.
 const TASKS_IN_A_FRAME: usize = 200;
 
@@ -440,11 +442,25 @@ impl Work {
         bounds: &mut Bounds,
     ) -> Heard {
         let broken = |excess: Excess| Heard::Ended(HostEnd::Unreachable(told(&excess.into())));
+        // Where a task restarts the host the link ends, by its end or by silence; or the task says why it could not.
+        let mut restarting: Option<(u32, Vec<Change>)> = None;
         loop {
-            match from.next().await {
+            let next = match &restarting {
+                None => from.next().await,
+                Some(_) => match timeout(GOING_DOWN, from.next()).await {
+                    Ok(next) => next,
+                    Err(_) => Err(AgentError::Silent { limit: GOING_DOWN, during: "it went down" }),
+                },
+            };
+            match next {
                 Ok(FromAgent::Events(events)) => {
                     for mut event in events {
                         numbers.settle(&mut event);
+                        if let Event::Ended(result) = &event
+                            && restarting.as_ref().is_some_and(|(task, _)| *task == result.task)
+                        {
+                            restarting = None;
+                        }
                         match bounds.admit(event) {
                             Ok(Some(event)) => self.event(event, bounds).await,
                             Ok(None) => {}
@@ -486,7 +502,7 @@ impl Work {
                     let wait = Duration::from_secs(u64::from(limit.min(LONGEST_GUARD)));
                     self.guarded.confirming.spawn(confirm(target.clone(), Arc::clone(&self.shared), wait));
                 }
-                Ok(FromAgent::Rebooting { task, changes }) => return Heard::Rebooting { task, changes },
+                Ok(FromAgent::Rebooting { task, changes }) => restarting = Some((task, changes)),
                 Ok(FromAgent::Done) => return Heard::Ended(self.verdict()),
                 Ok(FromAgent::Refused(refusal)) => return Heard::Ended(HostEnd::Refused(refused(refusal))),
                 // Answers to what is asked elsewhere.
@@ -497,7 +513,12 @@ impl Work {
                     | FromAgent::Ledger { .. },
                 ) => {}
                 Ok(FromAgent::Hello(_)) => return broken(Excess::Hello),
-                Err(error) => return Heard::Ended(HostEnd::Unreachable(told(&error))),
+                Err(error) => {
+                    return match restarting {
+                        Some((task, changes)) => Heard::Rebooting { task, changes },
+                        None => Heard::Ended(HostEnd::Unreachable(told(&error))),
+                    };
+                }
             }
         }
     }

@@ -87,8 +87,13 @@ impl Planner for TwoTasks {
 
     fn catalog(&self, _: &str, _: &Facts, _: &OtherFacts) -> Result<HostCatalog, PlanFailure> {
         let ids = ["file:/a", "file:/b"];
-        let label =
-            |id: &str| TaskLabel { id: id.into(), role: "web".into(), place: "x".into(), check: false, added: false };
+        let label = |id: &str| TaskLabel {
+            id: id.into(),
+            role: "web".into(),
+            place: "x".into(),
+            check: false,
+            added: false,
+        };
         Ok(HostCatalog {
             tasks: ids.iter().map(|id| Task::new(id, "file")).collect(),
             labels: ids.iter().map(|id| label(id)).collect(),
