@@ -3,9 +3,9 @@
 use std::{
     io::{Read, Write},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{Receiver, channel},
+        mpsc::{Receiver, Sender, channel},
     },
     time::{Duration, Instant},
 };
@@ -29,6 +29,8 @@ use crate::{
 
 /// After this much silence the controller counts as gone: it pings every ten seconds.
 const SILENCE: Duration = Duration::from_secs(90);
+/// The same before the first catalog: a controller that waits for the facts of other hosts does not ping.
+const SILENCE_BEFORE: Duration = Duration::from_secs(3600);
 
 /// Tasks that the node made itself are told in messages of at most this many.
 const ADDED_IN_A_FRAME: usize = 500;
@@ -40,6 +42,8 @@ struct Link {
     start: Instant,
     /// Milliseconds after `start` when the controller was last heard.
     heard: AtomicU64,
+    /// A catalog has begun to come.
+    begun: AtomicBool,
 }
 
 impl Link {
@@ -47,10 +51,31 @@ impl Link {
         self.heard.store(self.start.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
-    fn stopping(&self) -> bool {
-        let silent =
+    /// Whether nothing was heard for so long that nobody is there.
+    fn silent(&self) -> bool {
+        let silence =
             self.start.elapsed().saturating_sub(Duration::from_millis(self.heard.load(Ordering::Relaxed)));
-        self.gone.load(Ordering::SeqCst) || self.cancelled.load(Ordering::SeqCst) || silent > SILENCE
+        silence > if self.begun.load(Ordering::Relaxed) { SILENCE } else { SILENCE_BEFORE }
+    }
+
+    fn stopping(&self) -> bool {
+        self.gone.load(Ordering::SeqCst) || self.cancelled.load(Ordering::SeqCst) || self.silent()
+    }
+
+    /// Ends a session whose controller has fallen silent: a link that is cut says nothing, and whoever waits
+    /// for a message or a content would wait until the kernel gives the connection up.
+    fn watch(&self, contents: &Weak<ContentStore>, to_main: &Sender<Result<ToAgent, String>>) {
+        while !self.gone.load(Ordering::SeqCst) {
+            if self.silent() {
+                self.gone.store(true, Ordering::SeqCst);
+                if let Some(contents) = contents.upgrade() {
+                    contents.close();
+                }
+                // The main thread has gone where nobody takes this.
+                let _ = to_main.send(Ok(ToAgent::Bye));
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
     }
 }
 
@@ -63,6 +88,7 @@ pub fn serve(input: impl Read + Send + 'static, mut output: impl Write + Send + 
         cancelled: AtomicBool::new(false),
         start: Instant::now(),
         heard: AtomicU64::new(0),
+        begun: AtomicBool::new(false),
     });
     if output.write_all(AGENT_MARK).is_err() {
         return;
@@ -73,10 +99,14 @@ pub fn serve(input: impl Read + Send + 'static, mut output: impl Write + Send + 
     let (to_main, messages) = channel();
     {
         let (link, contents) = (Arc::clone(&link), Arc::clone(&contents));
+        // A session that has ended well must not wait for this thread to let go of the contents.
+        let watched = (Arc::clone(&link), Arc::downgrade(&contents), to_main.clone());
+        std::thread::spawn(move || watched.0.watch(&watched.1, &watched.2));
         std::thread::spawn(move || {
             read_all(input, &link, &contents, &to_main);
             link.gone.store(true, Ordering::SeqCst);
             contents.close();
+            let _ = to_main.send(Ok(ToAgent::Bye));
         });
     }
     converse(&messages, &outbox, &contents, &link, &state);
@@ -93,7 +123,7 @@ fn read_all(
     mut input: impl Read,
     link: &Link,
     contents: &ContentStore,
-    to_main: &std::sync::mpsc::Sender<Result<ToAgent, String>>,
+    to_main: &Sender<Result<ToAgent, String>>,
 ) {
     let mut buffer = Vec::new();
     let mut piece = vec![0; 64 * 1024];
@@ -109,6 +139,7 @@ fn read_all(
                         ToAgent::Ping => {}
                         ToAgent::Cancel => link.cancelled.store(true, Ordering::SeqCst),
                         other => {
+                            link.begun.fetch_or(matches!(other, ToAgent::Begin(_)), Ordering::Relaxed);
                             if to_main.send(Ok(other)).is_err() {
                                 return;
                             }

@@ -21,6 +21,7 @@ pub const LAB: &[Needed] = &[
 pub const TESTS: &[Needed] = &[
     ("openssh-server", "/usr/sbin/sshd"),
     ("busybox-static", "/bin/busybox"),
+    ("faketime", "/usr/bin/faketime"),
     ("vagrant", "/usr/bin/vagrant"),
     ("strace", "/usr/bin/strace"),
     ("git", "/usr/bin/git"),

@@ -131,6 +131,25 @@ fn reading(task: &str) -> String {
     format!("daemon-reload after {task}")
 }
 
+/// Why a change cannot be written down, and so cannot be made.
+pub(super) struct Unremembered {
+    pub(super) reason: String,
+    /// The journal itself takes nothing any more: no other change can be made either.
+    pub(super) for_all: bool,
+}
+
+impl From<String> for Unremembered {
+    fn from(reason: String) -> Self {
+        Self { reason, for_all: false }
+    }
+}
+
+impl Unremembered {
+    fn by_the_journal(error: &std::io::Error) -> Self {
+        Self { reason: format!("the journal cannot be written: {error}"), for_all: true }
+    }
+}
+
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -172,7 +191,7 @@ impl Runner<'_> {
 
     /// Writes down what is there, who changes it and what that owes, before the change. The things of each
     /// task.
-    pub(super) fn remember(&self, tasks: &[u32]) -> Result<Vec<Vec<Item>>, String> {
+    pub(super) fn remember(&self, tasks: &[u32]) -> Result<Vec<Vec<Item>>, Unremembered> {
         let time = now();
         let (run, journal, node) = (&self.begin.run, self.around.journal, self.around.node);
         let mut records = Vec::new();
@@ -229,7 +248,7 @@ impl Runner<'_> {
                 .map_err(|error| format!("the list of packages cannot be kept: {error}"))?;
             records.push(Record::Packages { snapshot, owners, run: run.clone(), time });
         }
-        journal.write(&records).map_err(|error| format!("the journal cannot be written: {error}"))?;
+        journal.write(&records).map_err(|error| Unremembered::by_the_journal(&error))?;
         Ok(all)
     }
 

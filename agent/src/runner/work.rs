@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use cm_modules::{Class, Context, Effect, Problem, Resource, Seen, former::Item};
 use cm_wire::{Change, Event, Mode, Notice, Outcome, Stream};
 
-use super::{Ending, Job, Runner, report::merge_changes};
+use super::{Ending, Job, Runner, remember::Unremembered, report::merge_changes};
 use crate::journal::Record;
 
 /// A task that differs and is to be changed.
@@ -159,15 +159,10 @@ impl Runner<'_> {
             let tasks: Vec<u32> = differing.iter().map(|differing| differing.task).collect();
             let remembered = self
                 .remember(&tasks)
-                .and_then(|items| self.guarding.before(&tasks, &self.slots).map(|()| items));
+                .and_then(|items| Ok(self.guarding.before(&tasks, &self.slots).map(|()| items)?));
             match remembered {
                 Ok(touched) => items = touched,
-                Err(reason) => {
-                    let problem = Problem::new(format!("nothing was changed, because {reason}")).hint(
-                        "the journal under /var/lib/cm must be writable, so that a change can be taken back",
-                    );
-                    return differing.iter().map(|_| failed(&problem)).collect();
-                }
+                Err(unremembered) => return self.not_changed(differing.len(), &unremembered),
             }
         }
         let effects: Vec<Result<Effect, Problem>> = match differing {
@@ -209,6 +204,23 @@ impl Runner<'_> {
                 self.transaction_ended();
             }
         }
+        ends
+    }
+
+    /// The ends of tasks whose changes cannot be written down. Where none can be, that is told once.
+    fn not_changed(&self, count: usize, why: &Unremembered) -> Vec<TaskEnd> {
+        if why.for_all && std::mem::replace(&mut self.progress().stopped, true) {
+            return (0..count).map(|_| done(Outcome::Cancelled, Vec::new())).collect();
+        }
+        let problem = Problem::new(format!("nothing was changed, because {}", why.reason)).hint(
+            "the journal must be writable, so that a change can be taken back: `df -h /var/lib/cm` and `mount` on the node",
+        );
+        let told = failed(&problem);
+        let mut ends = vec![told];
+        ends.extend(
+            (1..count)
+                .map(|_| if why.for_all { done(Outcome::Cancelled, Vec::new()) } else { failed(&problem) }),
+        );
         ends
     }
 

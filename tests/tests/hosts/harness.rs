@@ -4,7 +4,6 @@
 //! of the whole way: plan, apply, a second apply, verify; and each round damages every case once.
 
 use std::{
-    collections::BTreeMap,
     ffi::OsStr,
     os::unix::{ffi::OsStrExt as _, fs::symlink},
     path::{Path, PathBuf},
@@ -30,11 +29,16 @@ struct Played {
     case: Case,
 }
 
+/// All of them, or those that the environment variable `CASE` (`MODULE` or `MODULE-NAME`) picks.
 fn played() -> Vec<Played> {
+    let only = std::env::var("CASE").unwrap_or_default();
     let mut all = Vec::new();
     for of_module in cases::all() {
         for case in of_module.cases.iter().filter(|case| case.runs.contains(&Where::Host)) {
             let id = format!("{}-{}", of_module.module, case.name);
+            if !only.is_empty() && only != of_module.module && only != id {
+                continue;
+            }
             let folder = Path::new("/srv/harness").join(&id);
             all.push(Played { module: of_module.module, id, case: case.moved(&folder) });
         }
@@ -91,15 +95,23 @@ fn write_role(repository: &Repository, all: &[Played]) {
     let mut role = String::from("tasks:\n");
     for played in all {
         let schema = registry::find(played.module).expect("cases are of modules").schema;
-        let mut task: BTreeMap<&str, serde_json::Value> = BTreeMap::from([("id", json!(played.id))]);
+        // The key that names the module comes first.
+        let mut subject_pair = String::new();
+        let mut rest = format!(r#""id": {}"#, json!(played.id));
         for (name, value) in &played.case.params {
             let subject = *name == schema.subject.name;
             let key = if subject { schema.name } else { name.as_str() };
             let kind =
                 if subject { schema.subject.kind } else { schema.param(name).expect("it is known").kind };
-            task.insert(key, written(repository, &format!("{}-{name}", played.id), kind, value));
+            let value = written(repository, &format!("{}-{name}", played.id), kind, value);
+            let pair = format!("{}: {value}", json!(key));
+            if subject {
+                subject_pair = pair;
+            } else {
+                rest.push_str(&format!(", {pair}"));
+            }
         }
-        role.push_str(&format!("  - {}\n", json!(task)));
+        role.push_str(&format!("  - {{ {subject_pair}, {rest} }}\n"));
     }
     repository.role("harness", &role);
 }

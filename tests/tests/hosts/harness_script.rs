@@ -157,10 +157,11 @@ fn user(change: &UserChange) -> String {
     option("-s", change.shell.clone());
     option("-p", change.password.clone());
     let name = text(&change.name);
+    let there = if options.is_empty() { "true".to_owned() } else { format!("usermod{options} {name}") };
     let home = if change.create_home { "-m" } else { "-M" };
     let system = if change.system { " -r" } else { "" };
     format!(
-        "if getent passwd {name} >/dev/null; then usermod{options} {name}\nelse useradd {home}{system}{options} {name}\nfi\n"
+        "if getent passwd {name} >/dev/null; then {there}\nelse useradd {home}{system}{options} {name}\nfi\n"
     )
 }
 

@@ -21,6 +21,7 @@ mod faults_power;
 mod files;
 mod harness;
 mod harness_script;
+mod harness_whole;
 mod large;
 mod no_agent;
 mod packages;
