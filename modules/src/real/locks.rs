@@ -27,8 +27,8 @@ enum Kind {
     Record,
     /// Holds the number of a process that is alive.
     Pid,
-    /// Is there.
-    Exists,
+    /// Is there, and open in the process that holds it.
+    Open,
     /// Locked by flock(2).
     Whole,
 }
@@ -44,9 +44,10 @@ impl Lock {
         Self { file, kind: Kind::Pid }
     }
 
-    /// A file that is there as long as somebody holds it.
-    pub(super) const fn exists(file: &'static str) -> Self {
-        Self { file, kind: Kind::Exists }
+    /// A file that is there, and that the process that holds it has open. One that nobody has open was left
+    /// behind.
+    pub(super) const fn open(file: &'static str) -> Self {
+        Self { file, kind: Kind::Open }
     }
 
     /// A file that is locked by flock(2).
@@ -63,12 +64,14 @@ impl Lock {
                 let pid: u32 = text.trim().parse().ok()?;
                 Path::new("/proc").join(pid.to_string()).exists().then(|| process(pid))
             }
-            Kind::Exists => file.symlink_metadata().is_ok().then(|| "another package manager".to_owned()),
+            Kind::Open => file.symlink_metadata().is_ok().then(|| opener(&file)).flatten().map(process),
             Kind::Whole => {
-                let file = File::open(file).ok()?;
+                let path = file;
+                let file = File::open(&path).ok()?;
                 let taken = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared);
                 // Closing it lets go what was got.
-                (taken == Err(rustix::io::Errno::WOULDBLOCK)).then(|| "another package manager".to_owned())
+                (taken == Err(rustix::io::Errno::WOULDBLOCK))
+                    .then(|| opener(&path).map_or_else(|| "another process".to_owned(), process))
             }
         }
     }
@@ -118,6 +121,21 @@ fn holder(file: &Path) -> Option<String> {
         return Some("a process outside of this container".to_owned());
     };
     Some(process(pid.unsigned_abs()))
+}
+
+/// Another process that has a file open, or this one where there is no other.
+fn opener(file: &Path) -> Option<u32> {
+    let file = fs::canonicalize(file).ok()?;
+    let has_open = |pid: &u32| {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        descriptors
+            .map(|entry| fs::read_link(entry.path()))
+            .any(|target| target.is_ok_and(|target| target == file))
+    };
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let found: Vec<u32> = numbers.filter(has_open).collect();
+    found.iter().copied().find(|&pid| pid != std::process::id()).or_else(|| found.first().copied())
 }
 
 /// A process as a person knows it: `dnf` (pid 812: dnf upgrade).
@@ -203,7 +221,11 @@ mod tests {
         wait(&root, &apk, Instant::now(), Waiting::default()).unwrap();
         rustix::fs::flock(&held, FlockOperation::LockExclusive).unwrap();
         assert!(wait(&root, &apk, Instant::now(), Waiting::default()).is_err());
-        assert!(wait(&root, &[Lock::exists("apk")], Instant::now(), Waiting::default()).is_err());
+        let pacman = [Lock::open("apk")];
+        assert!(wait(&root, &pacman, Instant::now(), Waiting::default()).is_err());
+        drop(held);
+        // Another test's process has it until it is its program.
+        wait(&root, &pacman, long, Waiting::default()).unwrap();
         fs::remove_dir_all(&root).unwrap();
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod accounts;
+mod apk;
 mod apt;
 mod commands;
 mod debian_version;
@@ -18,6 +19,7 @@ mod files;
 mod locks;
 mod manager;
 mod packages;
+mod pacman;
 mod rpm;
 mod settings;
 mod streams;

@@ -9,10 +9,12 @@ use std::{
 
 use super::{
     Real,
+    apk::{Apk, ApkState},
     apt::{Apt, IndexState},
     dnf::{self, Dnf, DnfState},
     dpkg,
-    manager::{Driver, Managed},
+    manager::Managed,
+    pacman::{Pacman, PacmanState},
     zypper::{Zypper, ZypperState},
 };
 use crate::{
@@ -36,6 +38,8 @@ pub(super) struct PackagesState {
     index: IndexState,
     dnf: DnfState,
     zypper: ZypperState,
+    pacman: PacmanState,
+    apk: ApkState,
     /// One transaction at a time, whatever the package manager's own lock says.
     changing: Mutex<()>,
 }
@@ -117,19 +121,37 @@ impl Real {
         };
         let root = Path::new(ROOT);
         let own = Path::new(OWN).join(manager.word());
-        if manager == PackageManager::Apt {
-            let apt = Apt { commands: self, root, own: &own, dpkg: &state.dpkg, index: &state.index };
-            return Ok(act(&apt));
-        }
-        let managed = |driver: &dyn Driver, index| act(&Managed { driver, root, own: &own, index });
+        let own = own.as_path();
         Ok(match manager {
-            PackageManager::Zypper => {
-                managed(&Zypper { commands: self, root, state: &state.zypper }, &state.zypper.index)
+            PackageManager::Apt => {
+                act(&Apt { commands: self, root, own, dpkg: &state.dpkg, index: &state.index })
             }
-            _ => {
-                let five = dnf::is_five();
-                let driver = Dnf { commands: self, root, own: &own, state: &state.dnf, five };
-                managed(&driver, &state.dnf.index)
+            PackageManager::Dnf => {
+                let (five, state) = (dnf::is_five(), &state.dnf);
+                let driver = Dnf { commands: self, root, own, state, five };
+                act(&Managed { driver: &driver, root, own, index: &state.index })
+            }
+            PackageManager::Zypper => {
+                let state = &state.zypper;
+                act(&Managed {
+                    driver: &Zypper { commands: self, root, state },
+                    root,
+                    own,
+                    index: &state.index,
+                })
+            }
+            PackageManager::Pacman => {
+                let state = &state.pacman;
+                act(&Managed {
+                    driver: &Pacman { commands: self, root, state },
+                    root,
+                    own,
+                    index: &state.index,
+                })
+            }
+            PackageManager::Apk => {
+                let state = &state.apk;
+                act(&Managed { driver: &Apk { commands: self, root, state }, root, own, index: &state.index })
             }
         })
     }

@@ -142,6 +142,11 @@ impl Managed<'_> {
         };
         if result.is_ok() {
             known.read_another(copy);
+            // Some leave their files' times as the server has them: the folder's own says when it was asked.
+            let refreshed = if copy { folder.clone() } else { self.driver.index_folder() };
+            if let Ok(folder) = fs::File::open(refreshed) {
+                let _ = folder.set_modified(SystemTime::now());
+            }
             if !copy {
                 // Out of date from now on; where it cannot be removed it does no harm.
                 let _ = fs::remove_dir_all(&folder);
