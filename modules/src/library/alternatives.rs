@@ -167,6 +167,11 @@ impl Wanted {
         found: Option<&Group>,
         group: Option<&Group>,
     ) -> Result<(), Problem> {
+        let tool = context.node.stat(Path::new(GROUPS)).doing(format_args!("looking at {GROUPS}"))?;
+        if tool.is_none() && !context.node.may_appear() {
+            return Err(Problem::new(format!("this node has no update-alternatives: {GROUPS} is not there"))
+                .hint("the module is for Debian and its kin, where dpkg brings it"));
+        }
         let Some(group) = group else {
             if context.node.may_appear() || self.state == AlternativeState::Absent {
                 return Ok(());

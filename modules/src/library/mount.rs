@@ -107,7 +107,8 @@ fn entry(
     }
     let texts = [("device", device.as_str()), ("fstype", &fstype)];
     for (name, text) in texts.into_iter().chain(options.iter().map(|option| ("options", *option))) {
-        if text.contains(['\0', '\n', '\r']) || (name != "device" && text.contains([' ', '\t'])) {
+        // The device may be a path, and blanks in it are escaped.
+        if text.contains('\0') || (name != "device" && text.contains(char::is_whitespace)) {
             return Err(ParamError::new(
                 name,
                 format!("cannot hold blanks or line breaks, as {text:?} does"),

@@ -46,6 +46,8 @@ enum Purpose {
 #[derive(Default)]
 pub(super) struct FilesLayer {
     changes: Mutex<Changes>,
+    /// By mount point, what a mount of this layer hides: the changes at it and below it.
+    hidden: Mutex<BTreeMap<PathBuf, Changes>>,
     made: AtomicU64,
     /// Extended attributes of what is in the changes, where they are not as below.
     extended: Mutex<BTreeMap<PathBuf, Extended>>,
@@ -86,6 +88,11 @@ impl FilesLayer {
     fn forget_extended(&self, place: &Path) {
         let mut extended = self.extended.lock().unwrap_or_else(PoisonError::into_inner);
         extended.retain(|path, _| !path.starts_with(place));
+    }
+
+    fn hidden(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Changes>> {
+        // The same.
+        self.hidden.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stat(&self, kind: FileKind, attributes: Attributes, size: u64) -> Stat {
@@ -256,8 +263,32 @@ impl Overlay<'_> {
             }
             None => return Ok(()),
         };
-        forget_under(&mut changes, &place);
+        let hidden = take_at(&mut changes, &place);
+        // Of several mounts on one place the first hides what was there.
+        self.files.hidden().entry(place.clone()).or_insert(hidden);
         changes.insert(place, Some(entry));
+        Ok(())
+    }
+
+    /// What is seen at a mount point again. Under a mount of the node below nobody can look: an empty
+    /// directory with these attributes.
+    pub(super) fn unmount_at(&self, path: &Path, attributes: Attributes) -> io::Result<()> {
+        let mut changes = self.files.lock();
+        let place = self.place(&mut changes, path, Purpose::Look)?;
+        let directory =
+            self.entry(&changes, &place)?.is_some_and(|entry| entry.stat.kind == FileKind::Directory);
+        let hidden = self.files.hidden().remove(&place);
+        if hidden.is_some() || directory {
+            take_at(&mut changes, &place);
+        }
+        match hidden {
+            Some(hidden) => changes.extend(hidden),
+            None if directory => {
+                let stat = self.files.stat(FileKind::Directory, attributes, 0);
+                changes.insert(place, Some(Entry { stat, body: Body::Directory }));
+            }
+            None => {}
+        }
         Ok(())
     }
 
@@ -487,6 +518,12 @@ impl Files for Overlay<'_> {
         changes.insert(place, None);
         Ok(())
     }
+}
+
+/// Takes out the changes at a path and under it.
+fn take_at(changes: &mut Changes, place: &Path) -> Changes {
+    let paths: Vec<PathBuf> = under(changes, place).map(|(path, _)| path.clone()).collect();
+    paths.iter().map(PathBuf::as_path).chain([place]).filter_map(|path| changes.remove_entry(path)).collect()
 }
 
 /// The path of what is seen at one that something may be bound to.

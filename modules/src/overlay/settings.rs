@@ -77,7 +77,10 @@ impl Overlay<'_> {
             None => {}
         }
         // A path that cannot be followed is told by what is tried on it.
-        let _ = self.mount_over(path, source, attributes);
+        let _ = match after {
+            Some(_) => self.mount_over(path, source, attributes),
+            None => self.unmount_at(path, attributes),
+        };
     }
 }
 
