@@ -319,4 +319,6 @@ fn mode_bits(mode: u32) -> Mode {
 }
 
 #[cfg(test)]
+mod race;
+#[cfg(test)]
 mod tests;

@@ -104,6 +104,7 @@ impl Parent {
         if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
             return Err(FileKind::Link.instead_of("a file or directory"));
         }
+        self.refuse_borrowed(&stat)?;
         let through_proc = format!("/proc/self/fd/{}", it.as_raw_fd());
         match rustix::fs::chmodat(CWD, through_proc, mode_bits(mode), AtFlags::empty()) {
             Err(Errno::PERM) => Err(self.forbidden()),
@@ -118,11 +119,35 @@ impl Parent {
     }
 
     pub(super) fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let it = rustix::fs::openat(&self.directory, &self.name, flags, Mode::empty())?;
+        self.refuse_borrowed(&rustix::fs::fstat(&it)?)?;
         let (uid, gid) = ids(uid, gid);
-        match rustix::fs::chownat(&self.directory, &self.name, uid, gid, AtFlags::SYMLINK_NOFOLLOW) {
+        // Through the descriptor: what was looked at is what is changed.
+        match rustix::fs::chownat(&it, "", uid, gid, AtFlags::EMPTY_PATH) {
             Err(Errno::PERM) => Err(self.forbidden()),
             other => Ok(other?),
         }
+    }
+
+    /// Refuses a file of somebody else that has a second name, in a directory of an unprivileged user: they may
+    /// have linked it there (link(2)) to get rights to it. Debian's kernels forbid such links, others need not
+    /// (proc(5), protected_hardlinks).
+    fn refuse_borrowed(&self, stat: &Stat) -> io::Result<()> {
+        let single = stat.st_nlink < 2 || FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let own = rustix::process::geteuid();
+        if single || !own.is_root() {
+            return Ok(());
+        }
+        let owner = rustix::fs::fstat(&self.directory)?.st_uid;
+        if owner == 0 || owner == stat.st_uid {
+            return Ok(());
+        }
+        Err(io::Error::other(format!(
+            "it has a second name elsewhere, belongs to user {} and lies in a directory of user {owner}, who may have \
+             linked it there; remove it, and it is made anew",
+            stat.st_uid
+        )))
     }
 
     /// Why the kernel said EPERM: most often a missing right, but for root a mark of chattr(1) on the

@@ -24,7 +24,7 @@ use rustix::{
 };
 
 use super::{
-    FilesState, extended, mode_bits,
+    FilesState, extended, list, mode_bits,
     parent::{Parent, ids, mounted},
 };
 use crate::node::{Attributes, Content, Source};
@@ -110,7 +110,16 @@ impl<'a> Replacement<'a> {
         new.with_free_name(|name| Ok(rustix::fs::mkdirat(parent.fd(), name, Mode::RWXU)?))?;
         new.settled = false;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        new.it = Some(rustix::fs::openat(parent.fd(), &new.name, flags, Mode::empty())?);
+        let it = rustix::fs::openat(parent.fd(), &new.name, flags, Mode::empty())?;
+        // Whoever owns the parent can have put another directory at this name meanwhile; it gets no owner and no
+        // mode from us unless it is ours and has nothing in it.
+        let stat = rustix::fs::fstat(&it)?;
+        let ours = stat.st_uid == rustix::process::geteuid().as_raw();
+        if !ours || !list(&it)?.is_empty() {
+            new.settled = true;
+            return Err(io::Error::other("somebody else replaced the new directory while it was made"));
+        }
+        new.it = Some(it);
         state.step().map(|()| new)
     }
 
@@ -187,7 +196,11 @@ impl<'a> Replacement<'a> {
             let flags =
                 OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
             match rustix::fs::openat(self.parent.fd(), self.parent.name(), flags, Mode::empty()) {
-                Ok(old) => extended::copy(&old, it)?,
+                // An access list of a third user's would let them read what is now given to another.
+                Ok(old) if [0, uid, stat.st_uid].contains(&rustix::fs::fstat(&old)?.st_uid) => {
+                    extended::copy(&old, it)?;
+                }
+                Ok(_) => {}
                 // A link, a device, a file that the agent may replace but not read.
                 Err(Errno::LOOP | Errno::NXIO | Errno::ACCESS | Errno::NODEV | Errno::NOENT) => {}
                 Err(error) => return Err(error.into()),

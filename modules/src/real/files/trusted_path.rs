@@ -54,7 +54,7 @@ impl From<Errno> for Failure {
     }
 }
 
-fn step_by_step(path: &Path, flags: OFlags) -> Result<OwnedFd, Failure> {
+pub(super) fn step_by_step(path: &Path, flags: OFlags) -> Result<OwnedFd, Failure> {
     let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = || rustix::fs::openat(CWD, "/", step, Mode::empty());
     let mut here =
