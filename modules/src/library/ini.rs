@@ -208,6 +208,9 @@ impl Wanted {
 
     fn edited(&self, text: &[u8]) -> Result<Vec<u8>, Problem> {
         let once = self.apply(text);
+        if once == text {
+            return Ok(once);
+        }
         // Lines that read otherwise after the edit (a deeper indented one that is now part of a value): nothing
         // is known of such a file then, and nothing is changed.
         if self.apply(&once) != once || self.others(text) != self.others(&once) {

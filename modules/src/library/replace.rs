@@ -113,6 +113,9 @@ impl Edit {
     /// The whole new text.
     fn apply(&self, text: &[u8]) -> Result<Vec<u8>, Refused> {
         let once = self.replace(text)?;
+        if once == text {
+            return Ok(once);
+        }
         // The next run would do it again.
         let twice = self.replace(&once)?;
         if twice == once { Ok(once) } else { Err(Refused::Grows(first_difference(&once, &twice))) }

@@ -216,6 +216,8 @@ impl Document {
 
 fn kind_of(text: &[u8], separator: &Separator) -> ItemKind {
     let trimmed = text.trim_ascii();
+    // The mark that editors of Windows put at the beginning of a file.
+    let trimmed = trimmed.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(trimmed);
     match trimmed.first() {
         None => ItemKind::Blank,
         Some(b'#' | b';') => ItemKind::Comment,

@@ -164,6 +164,8 @@ fn other_separators() {
 fn lines_of_windows_and_other_bytes_stay() {
     assert_eq!(edited(&present(Some("s"), "e", &["2"]), "[s]\r\ne=1\r\n[t]\r\n"), "[s]\r\ne=2\r\n[t]\r\n");
     assert_eq!(edited(&present(Some("t"), "e", &["2"]), "[s]\r\ne=1"), "[s]\r\ne=1\r\n\r\n[t]\r\ne=2\r\n");
+    let marked = "\u{FEFF}[s]\r\ne=1\r\n";
+    assert_eq!(edited(&present(Some("s"), "e", &["2"]), marked), marked.replace('1', "2"));
     let edit = present(Some("s"), "e", &["2"]);
     assert_eq!(edit.edited(b"\xff\n[s]\n\xe9=\xfe\ne=\xfd\n").unwrap(), b"\xff\n[s]\n\xe9=\xfe\ne=2\n");
 }
