@@ -242,8 +242,7 @@ fn a_role_and_its_cleanup_or_rollback_leave_the_host_as_it_was() {
 fn last_change(repository: &Repository) -> String {
     let history = repository.cm("history --json").exits(0);
     let runs = history.stdout.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let applied = runs.filter(|run| run["mode"] == "apply");
-    let newest = applied.filter(|run| run["totals"]["changed"] != 0).next();
-    let run = newest.unwrap_or_else(|| panic!("no run in {}", history.stdout));
+    let mut applied = runs.filter(|run| run["mode"] == "apply" && run["state"] == "changed");
+    let run = applied.next().unwrap_or_else(|| panic!("no run in {}", history.stdout));
     run["id"].as_str().unwrap_or_else(|| panic!("a run without an id: {run}")).to_owned()
 }
