@@ -14,7 +14,7 @@ pub fn cases() -> Cases {
     Cases::of("timezone")
         .case(
             Case::new("zone", [("zone", "Europe/Berlin".into())])
-                .only([Where::Fake, Where::Host])
+                .fake()
                 .before([
                     zone("Europe/Berlin"),
                     file("/etc/debian_version", "12.11\n", 0o644),
@@ -30,6 +30,14 @@ pub fn cases() -> Cases {
                 .fake()
                 .before([zone("Europe/Berlin"), link(LINK, "../usr/share/zoneinfo/UTC")])
                 .ends([leads_to(LINK, "../usr/share/zoneinfo/Europe/Berlin")]),
+        )
+        .case(
+            Case::new("host", [("zone", "Europe/Berlin".into())])
+                .only([Where::Host])
+                .before([link(LINK, "/usr/share/zoneinfo/Etc/UTC"), file(NAME, "Etc/UTC\n", 0o644)])
+                .ends([leads_to(LINK, berlin), holds(NAME, "Europe/Berlin\n")])
+                .drift([], "zone", [link(LINK, "/usr/share/zoneinfo/Asia/Tokyo")])
+                .drift([], "/etc/timezone", [file(NAME, "Asia/Tokyo\n", 0o644)]),
         )
         .case(
             Case::new("copied", [("zone", "Europe/Berlin".into())])
