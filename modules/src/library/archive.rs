@@ -233,11 +233,15 @@ impl Wanted {
         let content = match &self.from {
             Origin::Role(source) if context.planning() && source.size > PLAN_LIMIT => return Ok(None),
             Origin::Role(source) => content::fetch(context, *source)?,
-            Origin::Server(_) if context.planning() => return Ok(None),
+            Origin::Server(url) if context.planning() && !url.is_local() => return Ok(None),
             Origin::Server(url) => {
                 let checksum = self.task.checksum.as_ref();
-                return fetch::fetch(context, url, &self.task.headers, checksum, &self.task.destination.0)
-                    .map(Some);
+                let destination = &self.task.destination.0;
+                return match fetch::fetch(context, url, &self.task.headers, checksum, destination) {
+                    // What is not there may come with what nobody can list.
+                    Err(_) if context.planning() && context.node.may_appear() => Ok(None),
+                    fetched => fetched.map(Some),
+                };
             }
             Origin::Node(path) => {
                 let reading = format_args!("reading {}", path.display());

@@ -22,7 +22,7 @@ params! {
     /// put there, whole and atomically; a file that is right is never fetched again. Plain `http://` needs
     /// nothing on the node, `https://` its curl (or wget, without headers); `file:///` is a path of the node.
     ///
-    /// A plan fetches nothing.
+    /// A plan fetches nothing from servers.
     pub struct Download = "download" {
         /// Where it is put.
         subject path: AbsolutePath,
@@ -169,16 +169,22 @@ impl Resource for Wanted {
             }
         };
         let attributes = self.ownership.attributes(context, default)?;
-        let content = if context.planning() {
+        let url = &self.task.url;
+        let content = if context.planning() && !url.is_local() {
             self.promised()
         } else {
             // A folder that is not there is told before anything is fetched.
             if let Some(parent) = path.parent()
+                && !context.node.may_appear()
                 && context.node.stat(parent).doing(format_args!("looking at {}", parent.display()))?.is_none()
             {
                 return making(context, path, "writing", Err(std::io::ErrorKind::NotFound.into()));
             }
-            fetch::fetch(context, &self.task.url, &self.task.headers, self.task.checksum.as_ref(), path)?
+            match fetch::fetch(context, url, &self.task.headers, self.task.checksum.as_ref(), path) {
+                // What is not there may come with what nobody can list.
+                Err(_) if context.planning() && context.node.may_appear() => self.promised(),
+                fetched => fetched?,
+            }
         };
         making(context, path, "writing", context.node.write(path, &content, attributes, None))??;
         Ok(Effect::default())

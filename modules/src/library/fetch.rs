@@ -70,6 +70,11 @@ impl FileUrl {
         Remote::parse(text).map(|remote| Self(Place::There(remote)))
     }
 
+    /// Whether it is a file of the node, which a plan can read as well.
+    pub fn is_local(&self) -> bool {
+        matches!(self.0, Place::Here(_))
+    }
+
     /// For messages: without user, password and query.
     pub fn show(&self) -> String {
         match &self.0 {

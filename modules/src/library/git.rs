@@ -1,7 +1,7 @@
 //! `git`: a work tree of a repository at a revision.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Mutex, PoisonError},
 };
 
@@ -12,7 +12,7 @@ use crate::{
     AbsolutePath, Class, Context, Doing, Effect, Int, Kind, Module, Param, ParamError, Params, Problem,
     Resource, Seen, Thing, Touches,
     git_program::{Address, Git, printed},
-    node::{Attributes, Content, FileKind, SettingKind},
+    node::{Attributes, FileKind, SettingKind},
     params,
 };
 
@@ -156,6 +156,12 @@ impl Wanted {
         &self.task.repository.0
     }
 
+    /// The repository, where it is a path of the node.
+    fn local_repository(&self) -> Option<AbsolutePath> {
+        let url = &self.address().clean;
+        AbsolutePath::parse(url.strip_prefix("file://").unwrap_or(url)).ok()
+    }
+
     fn tree(&self, context: &Context<'_>) -> Result<Option<Tree>, Problem> {
         let value = context.node.setting(SettingKind::GitCheckout, &self.key())?;
         Ok(value.map(|value| {
@@ -294,18 +300,10 @@ impl Wanted {
         .hint("`force: true` undoes them; or commit and push what is worth it"))
     }
 
-    /// Stands in the image of a plan for a tree whose files git would have brought.
-    fn mark(&self) -> PathBuf {
-        self.path().join(".git/checked-out-in-a-plan")
-    }
-
-    /// Makes the mark, so that a look at the image does not ask git for the files of the machine.
-    fn mark_image(&self, context: &Context<'_>) -> Result<(), Problem> {
-        let mark = self.mark();
-        let marking = format_args!("noting {}", mark.display());
-        make_parents(context, &mark)?;
-        let new = context.node.attributes_of_new(&mark, 0o644, FileKind::File).doing(marking)?;
-        context.node.write(&mark, &Content::Bytes(Vec::new()), new, None).doing(marking)?
+    /// A setting that only the image of a plan has: git has brought all files of the tree there, and must not
+    /// be asked for those of the machine.
+    fn mark(&self) -> String {
+        format!("{}/.git/files", self.key())
     }
 
     /// Whether a checkout of this module was cut off: what is in the tree is its own then.
@@ -430,8 +428,7 @@ fn listed(files: &[String]) -> String {
 impl Resource for Wanted {
     fn touches(&self) -> Touches {
         let mut touches = Touches::new(Class::File).makes(Thing::Path(self.task.path.0.clone()));
-        let local = self.address().clean.strip_prefix("file://").unwrap_or(&self.address().clean);
-        if let Ok(repository) = AbsolutePath::parse(local) {
+        if let Some(repository) = self.local_repository() {
             touches = touches.needs(Thing::Path(repository.0));
         }
         match &self.task.key {
@@ -467,13 +464,26 @@ impl Resource for Wanted {
             }
             _ => {}
         }
-        let marked = || context.node.stat(&self.mark()).is_ok_and(|stat| stat.is_some());
+        let marked = || {
+            let mark = context.node.setting(SettingKind::GitCheckout, &self.mark());
+            mark.is_ok_and(|mark| mark.is_some())
+        };
         if self.task.force && !marked() {
             let files = self.changed_files(context)?;
             if !files.is_empty() {
                 let wanted = format!("as in {}", short(&tree.revision));
                 changes.push(Change::new("files", Some(listed(&files)), Some(wanted)));
             }
+        }
+        // In a plan a repository of the node itself is the old one, whatever an earlier task would do to it.
+        if changes.is_empty()
+            && context.planning()
+            && context.disturbed
+            && follows
+            && self.local_repository().is_some()
+            && !self.found().is_some_and(|found| found.settled)
+        {
+            return Ok(Seen::Unknown);
         }
         Ok(Seen::from_changes(changes))
     }
@@ -533,7 +543,8 @@ impl Resource for Wanted {
             run(&["config", "--unset-all", PENDING])?;
         }
         if context.planning() {
-            self.mark_image(context)?;
+            let mark = Some("planned");
+            context.node.set(SettingKind::GitCheckout, &self.mark(), mark, context.deadline)?;
         }
         // The image of a plan learns it here; the machine knows already.
         context.node.set(

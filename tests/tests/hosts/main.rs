@@ -17,6 +17,7 @@ mod faults_disks;
 mod faults_links;
 mod faults_machines;
 mod faults_packages;
+mod fetching;
 mod faults_power;
 mod files;
 mod harness;

@@ -1,5 +1,7 @@
 //! The git module on real directories, from repositories of this machine.
 
+use std::path::PathBuf;
+
 use cm_wire::Mode;
 
 use super::*;
