@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use cm_modules::{Class, Prefetch, Problem, Seen};
+use cm_modules::{
+    Class, Prefetch, Problem, Seen,
+    former::{Item, capture},
+};
 use cm_wire::Mode;
 
 use super::Runner;
@@ -21,6 +24,8 @@ impl Runner<'_> {
         self.slots.iter().for_each(|slot| slot.resource.prefetch(&mut wants));
         self.around.node.prefetch(&wants);
 
+        self.keep_initial();
+
         let all: Vec<usize> = (0..self.slots.len()).filter(|&index| self.is_looked_at(index)).collect();
         self.around.store.gather();
         let looks = self.look_at(&all);
@@ -35,6 +40,19 @@ impl Runner<'_> {
         let looks = self.look_at(&again);
         for (index, look) in again.into_iter().zip(looks) {
             self.slots[index].first = look;
+        }
+    }
+
+    /// How units are before anything of the run brings or starts them; all were asked for in one go.
+    fn keep_initial(&mut self) {
+        if self.begin.mode != Mode::Apply {
+            return;
+        }
+        let node = self.around.node;
+        for slot in &mut self.slots {
+            let units = slot.made.iter().filter(|item| matches!(item, Item::Unit(_)));
+            slot.initial =
+                units.filter_map(|item| Some((item.clone(), capture(node, item, None).ok()?))).collect();
         }
     }
 

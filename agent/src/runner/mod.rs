@@ -18,7 +18,11 @@ use std::{
     time::Instant,
 };
 
-use cm_modules::{Class, Contents, Node, Problem, Resource, Seen, Thing, former::Item, registry};
+use cm_modules::{
+    Class, Contents, Node, Problem, Resource, Seen, Thing,
+    former::{Former, Item},
+    registry,
+};
 use cm_wire::{AddedTask, Begin, Change, Done, Event, Mode, Notice, Outcome, Task, TaskResult, Undo};
 
 use crate::{
@@ -89,6 +93,8 @@ struct Slot {
     owed: Vec<(Notice, String)>,
     /// What it makes, as the journal names it.
     made: Vec<Item>,
+    /// Units it makes, as they were at the start of the run: a package of the run may bring and start them.
+    initial: Vec<(Item, Former)>,
     /// The node made it itself, to take something back.
     added: Option<Origin>,
 }
@@ -227,6 +233,7 @@ impl Slot {
             first: Ok(Seen::Later),
             owed,
             made: Vec::new(),
+            initial: Vec::new(),
             added: Some(Origin { item, release }),
         }
     }
@@ -242,6 +249,7 @@ impl Slot {
                 first: Ok(Seen::AsWanted),
                 owed: Vec::new(),
                 made: Vec::new(),
+                initial: Vec::new(),
                 added: None,
             });
         }
@@ -253,7 +261,8 @@ impl Slot {
             service.as_deref().map(|name| journal.read(|ledger| ledger.owed(name))).unwrap_or_default();
         let made = touches.makes.iter().filter_map(Item::of).collect();
         let first = Ok(Seen::Later);
-        Ok(Self { task, resource, class: touches.class, service, first, owed, made, added: None })
+        let (class, initial) = (touches.class, Vec::new());
+        Ok(Self { task, resource, class, service, first, owed, made, initial, added: None })
     }
 }
 

@@ -206,8 +206,13 @@ impl Runner<'_> {
             items.dedup();
             for item in &items {
                 if known.insert(item.clone()) && !journal.read(|ledger| ledger.knows(item, run)) {
-                    let former = capture(node, item, Some(journal))
-                        .map_err(|problem| format!("what is there cannot be kept: {}", problem.message))?;
+                    let initial = slot.initial.iter().find(|(known, _)| known == item);
+                    let former = match initial {
+                        Some((_, former)) => former.clone(),
+                        None => capture(node, item, Some(journal)).map_err(|problem| {
+                            format!("what is there cannot be kept: {}", problem.message)
+                        })?,
+                    };
                     if let Former::File(file) = &former
                         && !file.kept
                     {
@@ -280,6 +285,26 @@ impl Runner<'_> {
             records.push(Record::Released { items: vec![added.item.clone()], roles: None });
         }
         self.note_down(&records);
+    }
+
+    /// Writes down units that something else of the run brought as they are wanted: they were not so before.
+    pub(super) fn brought(&self, task: u32) {
+        let slot = &self.slots[task as usize];
+        if self.begin.mode != Mode::Apply || slot.initial.is_empty() {
+            return;
+        }
+        let (run, journal, time) = (&self.begin.run, self.around.journal, now());
+        let mut records = Vec::new();
+        for (item, former) in &slot.initial {
+            if !journal.read(|ledger| ledger.knows(item, run)) {
+                let former = former.clone();
+                records.push(Record::Before { item: item.clone(), former, run: run.clone(), time });
+            }
+        }
+        let items: Vec<Item> = slot.initial.iter().map(|(item, _)| item.clone()).collect();
+        records.extend(self.touched(task, &items, time));
+        self.note_down(&records);
+        self.remember_after(task, &items, true);
     }
 
     /// Closes the package manager's transaction that [`Self::remember`] opened.

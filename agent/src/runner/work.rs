@@ -112,7 +112,10 @@ impl Runner<'_> {
             results.push(match seen {
                 Ok(Seen::AsWanted) if first.is_empty() || verifying => Some(done(Outcome::Ok, Vec::new())),
                 // Something else of this run brought it: it was not there at the start, and it is now.
-                Ok(Seen::AsWanted) => Some(done(Outcome::Changed, first)),
+                Ok(Seen::AsWanted) => {
+                    self.brought(task);
+                    Some(done(Outcome::Changed, first))
+                }
                 Ok(Seen::Unknown) if self.begin.mode == Mode::Plan => {
                     Some(done(Outcome::Unknown { because: disturbers }, Vec::new()))
                 }

@@ -1,7 +1,10 @@
 //! The graph of what is taken back: services stop first, packages go last, what lies in a directory goes before
 //! it.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use cm_modules::{
     Node, Resource,
@@ -11,6 +14,9 @@ use cm_wire::{Notify, Task};
 
 use super::Taken;
 use crate::journal::Owner;
+
+/// The longest list of a package's files that is read, in bytes.
+const FILES_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// A task that the node made itself.
 pub struct Added {
@@ -84,7 +90,7 @@ fn add_debtors(taken: &mut Vec<Taken>, node: &dyn Node) {
     names.dedup();
     for name in names {
         let item = Item::Unit(name);
-        if taken.iter().any(|known| known.item == item) {
+        if taken.iter().any(|known| known.item == item) || goes_with_a_package(&item, taken, node) {
             continue;
         }
         if let Ok(Former::Unit { load, mut active, file }) = capture(node, &item, None)
@@ -98,7 +104,7 @@ fn add_debtors(taken: &mut Vec<Taken>, node: &dyn Node) {
             taken.push(Taken {
                 item,
                 former: now,
-                manner: Manner::default(),
+                manner: Manner { if_there: true, ..Manner::default() },
                 owner: Owner { role: String::new(), task: String::new() },
                 owes: Vec::new(),
                 sensitive: false,
@@ -106,6 +112,26 @@ fn add_debtors(taken: &mut Vec<Taken>, node: &dyn Node) {
             });
         }
     }
+}
+
+/// Whether a unit's file belongs to a package that goes.
+fn goes_with_a_package(unit: &Item, taken: &[Taken], node: &dyn Node) -> bool {
+    let Item::Unit(name) = unit else { return false };
+    let units = node.units(std::slice::from_ref(name)).unwrap_or_default();
+    let Some(fragment) = units.get(name).map(|unit| unit.fragment.as_str()).filter(|path| !path.is_empty())
+    else {
+        return false;
+    };
+    // The same file where /lib is a link to /usr/lib.
+    let other = fragment.strip_prefix("/usr").unwrap_or(fragment);
+    taken.iter().any(|taken| match (&taken.item, &taken.former) {
+        (Item::Package(package), Former::Absent) => {
+            let files = Path::new("/var/lib/dpkg/info").join(format!("{package}.list"));
+            let text = node.read(&files, FILES_LIMIT).unwrap_or_default();
+            String::from_utf8_lossy(&text).lines().any(|line| line == fragment || line == other)
+        }
+        _ => false,
+    })
 }
 
 /// Edges between paths: a directory that goes waits for what is in it; what comes back waits for its directory.

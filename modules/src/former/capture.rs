@@ -39,21 +39,19 @@ pub fn capture(node: &dyn Node, item: &Item, keep: Option<&dyn Keep>) -> Result<
             manual: package.manual,
             held: package.held,
         })),
-        Item::User(name) => {
-            Ok(node.user(name).doing("reading the users")?.map_or(Former::Absent, |user| {
-                let mut groups = user.groups;
-                groups.sort();
-                Former::User {
-                    uid: user.uid,
-                    gid: user.gid,
-                    comment: user.comment,
-                    home: user.home,
-                    shell: user.shell,
-                    groups,
-                    password: user.password,
-                }
-            }))
-        }
+        Item::User(name) => Ok(node.user(name).doing("reading the users")?.map_or(Former::Absent, |user| {
+            let mut groups = user.groups;
+            groups.sort();
+            Former::User {
+                uid: user.uid,
+                gid: user.gid,
+                comment: user.comment,
+                home: user.home,
+                shell: user.shell,
+                groups,
+                password: user.password,
+            }
+        })),
         Item::Group(name) => Ok(node
             .group(name)
             .doing("reading the groups")?

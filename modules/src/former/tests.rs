@@ -131,7 +131,8 @@ fn what_somebody_else_made_of_a_file_is_kept_beside_it() {
     let path = folder.path().join("conf");
     fs::write(&path, "by hand").unwrap();
     let (shelf, real) = (Shelf::default(), Real::new());
-    let resource = restore(&item(&path), &Former::Absent, Manner { keep_beside: true }).unwrap();
+    let resource =
+        restore(&item(&path), &Former::Absent, Manner { keep_beside: true, ..Manner::default() }).unwrap();
     let effect = resource.change(&with(context(&real, Mode::Apply), &shelf)).unwrap();
     assert!(effect.notes[0].contains("conf.cm-kept"), "{:?}", effect.notes);
     assert!(!path.exists());

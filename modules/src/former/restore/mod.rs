@@ -16,6 +16,8 @@ pub struct Manner {
     /// Somebody else has changed the file since: what is there is kept beside it, with `.cm-kept` added to
     /// its name.
     pub keep_beside: bool,
+    /// It is only brought back where it is still there: a service whose package goes needs no restart.
+    pub if_there: bool,
 }
 
 /// When something is brought back: what rests on a thing goes before it, and comes after it.
@@ -77,7 +79,7 @@ pub fn restore(item: &Item, former: &Former, manner: Manner) -> Option<Box<dyn R
         (Item::User(name), _) => Box::new(account::UserWas { name: name.clone(), former: former.clone() }),
         (Item::Group(name), _) => Box::new(account::GroupWas { name: name.clone(), former: former.clone() }),
         (Item::Unit(name), Former::Unit { active, file, load }) => {
-            Box::new(unit::UnitWas::new(name, active, file, load))
+            Box::new(unit::UnitWas::new(name, active, file, load, manner))
         }
         (Item::Unit(_), _) => return None,
         (Item::Setting(kind, key), former) => {

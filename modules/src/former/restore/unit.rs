@@ -2,6 +2,7 @@
 
 use cm_wire::{Change, Notice};
 
+use super::Manner;
 use crate::{
     Class, Context, Effect, Prefetch, Problem, Resource, Seen, Thing, Touches,
     node::{UnitAction, UnitState},
@@ -18,16 +19,17 @@ pub(super) struct UnitWas {
     /// Whether it was enabled; none: neither (static, generated, or without a file).
     enabled: Option<bool>,
     masked: bool,
+    manner: Manner,
 }
 
 impl UnitWas {
-    pub(super) fn new(name: &str, active: &str, file: &str, load: &str) -> Self {
+    pub(super) fn new(name: &str, active: &str, file: &str, load: &str, manner: Manner) -> Self {
         let enabled = match file {
             "enabled" | "enabled-runtime" => Some(true),
             "disabled" | "" => Some(false),
             _ => None,
         };
-        Self { name: name.to_owned(), running: runs(active), enabled, masked: load == "masked" }
+        Self { name: name.to_owned(), running: runs(active), enabled, masked: load == "masked", manner }
     }
 
     fn now(&self, context: &Context<'_>) -> Result<UnitState, Problem> {
@@ -57,6 +59,9 @@ impl Resource for UnitWas {
             changes.push(Change::new("masked", Some(masked.to_string()), Some(self.masked.to_string())));
         }
         let there = Self::is_there(&unit);
+        if !there && self.manner.if_there {
+            return Ok(Seen::AsWanted);
+        }
         let enabled = matches!(unit.file.as_str(), "enabled" | "enabled-runtime");
         if let Some(wanted) = self.enabled
             && wanted != enabled
