@@ -30,9 +30,15 @@ choice! {
 }
 
 params! {
-    /// A package of the node's package manager (apt). Packages that are ready together are installed and
-    /// removed in one transaction; configuration files that were changed by hand are kept. The package index
-    /// is refreshed only where it does not know a name or version, or is too old for `latest`.
+    /// A package of the node's own package manager: apt, dnf, zypper, pacman or apk. Packages that are ready
+    /// together are installed and removed in one transaction; configuration files that were changed by hand are
+    /// kept. The package index is refreshed only where it does not know a name or version, is older than the
+    /// sources of packages, or is too old for `latest`.
+    ///
+    /// apt is proven on real hosts; dnf 4 with rpm's database in a root directory of its own. zypper and pacman are
+    /// proven in such a root directory and written from their manuals otherwise, dnf 5 and apk only from their
+    /// manuals: these four have not been run on a real host. pacman has one version of each package, removes
+    /// nothing that another needs, and cannot hold.
     pub struct Package = "package" {
         /// Its name; `name:arch` for another architecture than the node's own.
         subject name: String,

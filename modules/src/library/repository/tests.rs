@@ -78,12 +78,13 @@ fn a_binary_key_has_another_name_and_takes_the_place_of_an_armored_one() {
 #[test]
 fn drift_in_every_attribute_is_found_and_mended() {
     let wanted = apt(&[("key", KEY.into())]);
-    let drifts: [&dyn Fn(&dyn Node); 5] = [
-        &|node| put(node, Path::new("/etc/apt/sources.list.d/own.sources"), b"Types: deb\n", 0o644),
-        &|node| node.set_mode(Path::new("/etc/apt/sources.list.d/own.sources"), 0o600).unwrap(),
-        &|node| node.set_mode(Path::new("/etc/apt/keyrings/own.asc"), 0o600).unwrap(),
-        &|node| put(node, Path::new("/etc/apt/keyrings/own.asc"), b"other", 0o644),
-        &|node| node.make_link(Path::new("/etc/apt/keyrings/own.asc"), Path::new("/x")).unwrap(),
+    type Drift = fn(&dyn Node);
+    let drifts: [Drift; 5] = [
+        |node| put(node, Path::new("/etc/apt/sources.list.d/own.sources"), b"Types: deb\n", 0o644),
+        |node| node.set_mode(Path::new("/etc/apt/sources.list.d/own.sources"), 0o600).unwrap(),
+        |node| node.set_mode(Path::new("/etc/apt/keyrings/own.asc"), 0o600).unwrap(),
+        |node| put(node, Path::new("/etc/apt/keyrings/own.asc"), b"other", 0o644),
+        |node| node.make_link(Path::new("/etc/apt/keyrings/own.asc"), Path::new("/x")).unwrap(),
     ];
     for drift in drifts {
         let node = Overlay::new(&Empty);

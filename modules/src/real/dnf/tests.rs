@@ -37,7 +37,8 @@ pub(in crate::real) const PACKAGES: &[(&str, &str, &str)] = &[
 
 /// The programs this needs, or why they cannot be used.
 fn missing() -> Option<String> {
-    let programs = ["/usr/bin/dnf", "/usr/bin/rpmbuild", "/usr/bin/createrepo_c"];
+    let programs =
+        ["/usr/bin/dnf", "/usr/bin/rpmbuild", "/usr/bin/createrepo_c", "/etc/dnf/plugins/versionlock.conf"];
     if let Some(program) = programs.iter().find(|program| !Path::new(program).exists()) {
         return Some(format!(
             "{program} is not there: apt-get install dnf rpm createrepo-c dnf-plugins-core"
@@ -49,7 +50,7 @@ fn missing() -> Option<String> {
 
 /// Says past the test harness's capture that something was not tested; in CI that is a failure.
 pub(in crate::real) fn skipped(what: &str, reason: &str) {
-    let _ = writeln!(io::stderr(), "SKIPPED: {what}: {reason}");
+    let _ = writeln!(io::stderr(), "\nskipped: {what}: {reason}");
     assert!(std::env::var("CI").as_deref() != Ok("true"), "CI runs every test, but {reason}");
 }
 

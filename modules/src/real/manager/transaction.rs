@@ -259,13 +259,13 @@ impl Managed<'_> {
                 continue;
             }
             // Nobody can say which of them it is: each alone.
-            for index in 0..steps.len() {
+            for (index, result) in results.iter_mut().enumerate() {
                 let one = words(steps, Some(index));
                 if one.is_empty() || is_met(&transaction.requests[index], &*self.driver.database()?) {
                     continue;
                 }
                 if let Err(failed) = self.driver.run(&one, transaction)? {
-                    results[index] = Err(failed.problem);
+                    *result = Err(failed.problem);
                 }
             }
             return Ok(());
