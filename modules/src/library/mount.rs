@@ -38,7 +38,8 @@ params! {
     /// touched. Other options than before are put on the mount in place; another device or type is mounted
     /// instead of what is there. Of the options of the running mount only `ro`, `noexec`, `nosuid` and
     /// `nodev` are compared, since the kernel shows the others in its own words. A missing mount point is
-    /// made as a directory with mode 0755, and is left behind by `unmounted` and `absent`.
+    /// made as a directory with mode 0755, and is left behind by `unmounted` and `absent`. A `file` task for
+    /// the whole of /etc/fstab does not go together with it: each would undo the other.
     pub struct MountTask = "mount" {
         /// The mount point.
         subject path: AbsolutePath,

@@ -101,6 +101,24 @@ fn settings_of_the_system_come_drift_and_go() {
 }
 
 #[test]
+fn a_cleanup_takes_settings_back_and_tells_no_password() {
+    let Some(hosts) = hosts() else { return };
+    let repository = Repository::over(hosts);
+    repository.role(
+        "system",
+        &ROLE.replace("\\#", "#").replace("Europe/Berlin", "Etc/UTC").replace("fast", "quick"),
+    );
+    let state = "cat /etc/fstab; grep ' /mnt' /proc/mounts; ls /mnt /opt /usr/local/bin /etc/alternatives \
+                 /var/lib/dpkg/alternatives; cat /var/cache/debconf/config.dat /var/cache/debconf/passwords.dat";
+    let before = hosts.sh("e12", state);
+    let _ = repository.cm("apply system on e12").exits(0);
+    assert_ne!(hosts.sh("e12", state), before);
+    let said = repository.cm("cleanup system on e12 --yes").exits(0).says(&["cm-asks/secret"]).said();
+    assert!(!said.contains("hushhush"), "{said}");
+    assert_eq!(hosts.sh("e12", state), before);
+}
+
+#[test]
 fn a_host_gets_its_name_at_once_and_for_the_next_boot() {
     let Some(hosts) = hosts() else { return };
     let repository = Repository::over(hosts);

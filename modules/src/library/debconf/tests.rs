@@ -53,6 +53,27 @@ fn passwords_are_never_shown() {
     assert_eq!(lines(&changes), ["answer: - -> [secret]"]);
 }
 
+/// Taking a run back told the password that the run had set.
+#[test]
+fn passwords_are_not_shown_when_they_are_taken_back() {
+    use crate::former::{Former, Item, Manner, restore};
+    let node = Overlay::new(&Empty);
+    let password = [("type", "password".into()), ("value", "hush".into())];
+    set(&node, "mysql/root_password", &password);
+    let item = Item::Setting(SettingKind::Debconf, "mysql mysql/root_password".into());
+    let told = |former: &Former| {
+        let was = restore(&item, former, Manner::default()).unwrap();
+        let Seen::Differs(changes) = was.look(&context(&node, cm_wire::Mode::Plan)).unwrap() else {
+            panic!("it differs")
+        };
+        lines(&changes)
+    };
+    assert_eq!(told(&Former::Absent), ["value: [secret] -> -"]);
+    assert_eq!(told(&Former::Setting("string x".into())), ["value: [secret] -> [secret]"]);
+    node.set(SettingKind::Debconf, "mysql mysql/root_password", None, Instant::now()).unwrap();
+    assert_eq!(told(&Former::Setting("password x".into())), ["value: - -> [secret]"]);
+}
+
 #[test]
 fn answers_are_written_as_debconf_keeps_them() {
     let list = Value::List(vec!["en_US.UTF-8 UTF-8".into(), "de_DE.UTF-8 UTF-8".into()]);
