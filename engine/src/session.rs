@@ -131,7 +131,14 @@ impl AgentError {
             Self::CannotStart { folder, .. } => format!(
                 "the file system of {folder} must not be mounted noexec: `findmnt -T /var/lib/cm` on the node shows its options"
             ),
-            Self::Died { .. } => "the node's journal keeps what was done; run the same command again to go on".into(),
+            Self::Died { ended, said } => {
+                let why = if hints_at_memory(ended, said) { MEMORY } else { "" };
+                format!("{why}the node's journal keeps what was done; run the same command again to go on")
+            }
+            Self::Unexpected { ended, said } if hints_at_memory(ended, said) => {
+                format!("{MEMORY}nothing was changed; run the same command again")
+            }
+            Self::Unexpected { .. } => "what the user's login prints and does on the node may be in the way: try `ssh` to it by hand".into(),
             Self::Silent { .. } => "the machine may hang or the link may be cut; the next run goes on where this one stopped".into(),
             Self::Excess(_) => {
                 "no agent of this cm does that: look at the node before you trust it again, it may have been taken over".into()
@@ -147,6 +154,13 @@ impl AgentError {
             _ => return None,
         })
     }
+}
+
+/// Where something ended a program that gave no reason itself.
+const MEMORY: &str = "where nobody killed it the node had no memory left (`free -m`, `journalctl -k` and the user's limits there tell); ";
+
+fn hints_at_memory(ended: &str, said: &str) -> bool {
+    ended.contains("signal") || ["memory", "Killed"].iter().any(|word| said.contains(word))
 }
 
 /// How to start an agent.
@@ -409,7 +423,7 @@ impl FromNode {
                 let said = if said.is_empty() { printed } else { said };
                 AgentError::Unexpected {
                     ended: ended.map_or_else(|| "the session ended".into(), |status| format!("it {status}")),
-                    said: cut(said, WORDS),
+                    said: if said.is_empty() { "it said nothing".into() } else { cut(said, WORDS) },
                 }
             }
         }

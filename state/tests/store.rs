@@ -392,12 +392,12 @@ fn rollouts_are_kept_as_given() {
 #[test]
 fn pruning_takes_old_runs_whole_and_nothing_else() {
     both(|store| {
+        let running = store.begin_run(&new_run(RunMode::Apply, minutes(-10), &["a"])).unwrap();
         let ids: Vec<RunId> = (0..6)
             .map(|n| {
                 run(store, RunMode::Apply, minutes(n), &[("a", HostState::Ok), ("b", HostState::Failed)])
             })
             .collect();
-        let running = store.begin_run(&new_run(RunMode::Apply, minutes(-10), &["a"])).unwrap();
         store.upsert_nodes(&[NodeUpdate::new("a")]).unwrap();
         let remaining = || store.runs(100).unwrap().into_iter().map(|run| run.id).collect::<Vec<_>>();
 

@@ -48,7 +48,8 @@ pub(crate) fn finish(
     let mut run = require(tables, id)?;
     if run.summary.state == RunState::Running {
         run.summary.state = finish.state;
-        run.summary.finished = Some(finish.finished);
+        // A clock that was set back meanwhile must not make the run end before it began.
+        run.summary.finished = Some(finish.finished.max(run.summary.started));
         run.summary.error.clone_from(&finish.error);
         stored::put(tables, key, &run)?;
         tables.remove(Table::OpenRuns, key)?;
@@ -158,7 +159,7 @@ pub(crate) fn close(
             continue;
         }
         run.summary.state = RunState::Interrupted;
-        run.summary.finished = Some(run.last_sign.min(now));
+        run.summary.finished = Some(run.last_sign.min(now).max(run.summary.started));
         run.summary.error = Some(format!(
             "its controller (process {} on {}) ended without finishing it",
             run.summary.controller.pid, run.summary.controller.machine

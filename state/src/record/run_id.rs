@@ -34,14 +34,19 @@ impl RunId {
         self.0.rsplit('-').next().unwrap_or(&self.0)
     }
 
-    /// A name for a run that starts now; `newest` is the newest run there is, which the name
-    /// sorts after when both are of the same second.
+    /// A name for a run that starts now; `newest` is the newest run there is. The name sorts after that one
+    /// even where the clock was set back: then it is of the second after it.
     pub(crate) fn new(started: Timestamp, newest: Option<&Self>) -> Self {
         // The keys of a `RandomState` are the standard library's only source of randomness.
         let entropy = RandomState::new().hash_one(started.as_micros());
         let fresh = Self::compose(started, entropy);
         match newest {
-            Some(newest) if newest.0[..15] == fresh.0[..15] && newest >= &fresh => newest.successor(),
+            Some(newest) if newest >= &fresh => match newest.second() {
+                Some(second) if newest.0[..15] != fresh.0[..15] => {
+                    Self::compose(second.plus_micros(1_000_000), entropy)
+                }
+                _ => newest.successor(),
+            },
             _ => fresh,
         }
     }
@@ -62,6 +67,16 @@ impl RunId {
             letter(entropy),
             letter(entropy >> 5),
         ))
+    }
+
+    /// The second that the name tells.
+    fn second(&self) -> Option<Timestamp> {
+        let number = |range: std::ops::Range<usize>| self.0.get(range)?.parse().ok();
+        let (date, time) = (
+            [number(0..4)?, number(4..6)?, number(6..8)?],
+            [number(9..11)?, number(11..13)?, number(13..15)?],
+        );
+        Some(Timestamp::from_civil(date, time))
     }
 
     /// The next id in order within the same second.
@@ -126,6 +141,20 @@ mod tests {
             assert!(newest.as_ref().is_none_or(|newest| newest < &id), "{newest:?} then {id}");
             newest = Some(id);
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_disturb_the_order() {
+        let ahead = RunId::new(Timestamp::from_micros(NOON + 3 * 86_400_000_000), None);
+        let mut newest = ahead.clone();
+        for step in 0..200 {
+            let id = RunId::new(Timestamp::from_micros(NOON + step * 1_000), Some(&newest));
+            assert!(newest < id && id.as_str().len() == 19, "{newest:?} then {id}");
+            newest = id;
+        }
+        assert!(newest.as_str().starts_with("20261125-171850-"), "{newest}");
+        let later = RunId::new(Timestamp::from_micros(NOON + 4 * 86_400_000_000), Some(&newest));
+        assert!(later.as_str().starts_with("20261126-171530-"), "{later}");
     }
 
     #[test]

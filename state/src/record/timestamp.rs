@@ -60,6 +60,18 @@ impl Timestamp {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// The moment of a date (year, month, day) and a time (hour, minute, second) in UTC: the reverse of
+    /// [`Timestamp::civil`], by Howard Hinnant's `days_from_civil`.
+    pub(crate) fn from_civil([year, month, day]: [i64; 3], [hour, minute, second]: [i64; 3]) -> Self {
+        let year = year - i64::from(month <= 2);
+        let era = year.div_euclid(400);
+        let year_of_era = year.rem_euclid(400);
+        let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        let days = era * 146_097 + day_of_era - 719_468;
+        Self((days * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second) * MICROS_PER_SECOND)
+    }
+
     /// Days to a date by Howard Hinnant's `civil_from_days`
     /// (<https://howardhinnant.github.io/date_algorithms.html>).
     pub(crate) fn civil(self) -> CivilTime {
@@ -117,7 +129,14 @@ mod tests {
             (4_107_542_400_000_000, "2100-03-01T00:00:00Z"),
         ];
         for (micros, shown) in cases {
-            assert_eq!(Timestamp::from_micros(micros).to_string(), shown);
+            let time = Timestamp::from_micros(micros);
+            assert_eq!(time.to_string(), shown);
+            let civil = time.civil();
+            let whole = Timestamp::from_civil(
+                [civil.year, civil.month, civil.day],
+                [civil.hour, civil.minute, civil.second],
+            );
+            assert_eq!(whole.plus_micros(civil.micros), time);
         }
     }
 }
