@@ -126,3 +126,23 @@ fn walk(folder: &Path, below: &str, folders: bool, found: &mut BTreeSet<String>)
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names can come from facts, and so from nodes that want to read the controller's files.
+    #[test]
+    fn no_name_leads_out_of_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("files/conf")).unwrap();
+        std::fs::write(folder.path().join("files/conf/a"), "a").unwrap();
+        std::fs::write(folder.path().join("secret"), "s").unwrap();
+        let files = RoleFiles::Folder { path: folder.path().to_owned(), shown: "roles/web".into() };
+        assert!(files.find("files", "conf/a").is_some());
+        let absolute = folder.path().join("secret");
+        for name in ["../secret", "conf/../../secret", "/etc/passwd", absolute.to_str().unwrap(), ".", "", ".."] {
+            assert_eq!(files.find("files", name), None, "{name}");
+        }
+    }
+}
