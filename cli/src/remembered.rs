@@ -126,11 +126,8 @@ pub fn runs(ledgers: &[(String, NodeLedger)]) -> Vec<RememberedRun> {
                     run.roles.push(item.role.clone());
                 }
             }
-            let state = match (known.ended, tasks.is_empty()) {
-                (false, _) => HostState::Interrupted,
-                (true, true) => HostState::Ok,
-                (true, false) => HostState::Changed,
-            };
+            // A node notes only runs that change something; what later runs changed again is told of those.
+            let state = if known.ended { HostState::Changed } else { HostState::Interrupted };
             if run.hosts.iter().any(|other| other.result.host == *host) {
                 continue;
             }

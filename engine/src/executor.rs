@@ -421,7 +421,10 @@ impl Work {
             .filter_map(|result| Some(format!("`{}`", self.labels.get(result.task as usize)?.id)))
             .collect();
         let changed = if changed.is_empty() { "a guarded task".into() } else { changed.join(", ") };
-        HostEnd::TakenBack(confirm::lost(target, &self.shared, self.guarded.limit, &changed, &why).await)
+        let limit = self.guarded.limit;
+        let (trouble, remembers) = confirm::lost(target, &self.shared, limit, &changed, &why).await;
+        self.remembers = remembers;
+        HostEnd::TakenBack(trouble)
     }
 
     async fn lost(&self, from: &mut FromNode, error: &std::io::Error) -> HostEnd {

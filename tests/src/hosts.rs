@@ -33,6 +33,16 @@ const FRAGILE: [(&str, Release); 7] = [
 /// Hosts that nobody else uses: one for the cases of the modules, one that is compared as a whole.
 const QUIET: [(&str, Release); 2] = [("cases", Release::Debian12), ("whole", Release::Debian12)];
 
+/// Hosts on which everything is taken back again, guarded and restarted; one for each test.
+const UNDOING: [(&str, Release); 6] = [
+    ("undone", Release::Debian12),
+    ("pruned", Release::Debian11),
+    ("cleaned", Release::Debian12),
+    ("forgot", Release::Debian13),
+    ("guarded", Release::Debian12),
+    ("boots", Release::Debian13),
+];
+
 /// Real hosts.
 pub struct Hosts {
     /// The lab.
@@ -71,6 +81,16 @@ pub fn fragile_hosts() -> Option<&'static Hosts> {
 pub fn quiet_hosts() -> Option<&'static Hosts> {
     static QUIET_UP: OnceLock<Option<Hosts>> = OnceLock::new();
     QUIET_UP.get_or_init(|| boot_where_possible("quiet", &QUIET)).as_ref()
+}
+
+/// The hosts on which everything is taken back again, in a lab of their own.
+///
+/// # Panics
+/// As [`hosts`].
+#[must_use]
+pub fn undoing_hosts() -> Option<&'static Hosts> {
+    static UNDOING_UP: OnceLock<Option<Hosts>> = OnceLock::new();
+    UNDOING_UP.get_or_init(|| boot_where_possible("undoing", &UNDOING)).as_ref()
 }
 
 fn boot_where_possible(purpose: &str, hosts: &[(&str, Release)]) -> Option<Hosts> {

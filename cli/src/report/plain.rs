@@ -40,7 +40,7 @@ pub fn event_line(header: &RunHeader, event: &RunEvent) -> Option<String> {
         }
         RunEvent::Waiting { host, holder } => format!("{host}: waits, {} holds it", one_line(holder)),
         RunEvent::Confirming { host, limit } => {
-            format!("{host}: a guarded change is made; comes back over a new connection within {limit} s")
+            format!("{host}: a guarded change is made; coming back over a new connection within {limit} s")
         }
         RunEvent::Confirmed { host } => format!("{host}: reached over a new connection; the change stays"),
         RunEvent::Restarting { host, task, limit } => {

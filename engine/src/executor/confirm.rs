@@ -10,8 +10,9 @@ use cm_wire::{FromAgent, ToAgent};
 
 use super::link::Link;
 use crate::{
-    RunEvent, Trouble,
+    NodeLedger, RunEvent, Trouble,
     dispatcher::Shared,
+    ledger,
     target::{HostTarget, Reach},
 };
 
@@ -81,6 +82,16 @@ pub(super) fn once(target: &HostTarget) -> HostTarget {
     target
 }
 
+/// What the node remembers now that it has taken something back.
+async fn ask_ledger(mut link: Link) -> Option<NodeLedger> {
+    let ledger = match &mut link.to {
+        Some(to) => ledger::ask(to, &mut link.from).await.ok(),
+        None => None,
+    };
+    link.close().await;
+    ledger
+}
+
 /// Why a host's part of the run does not stand, and whether the host can be reached again.
 pub(super) async fn lost(
     target: &HostTarget,
@@ -88,15 +99,16 @@ pub(super) async fn lost(
     limit: u32,
     changed: &str,
     why: &str,
-) -> Trouble {
+) -> (Trouble, Option<NodeLedger>) {
     let until = Instant::now() + TAKING_BACK;
+    let mut remembers = None;
     let back = loop {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             break false;
         }
         if let Ok(Ok(link)) = tokio::time::timeout(left, Link::open(&once(target), shared)).await {
-            link.close().await;
+            remembers = ask_ledger(link).await;
             break true;
         }
         tokio::time::sleep(PAUSE.min(until.saturating_duration_since(Instant::now()))).await;
@@ -110,5 +122,5 @@ pub(super) async fn lost(
     } else {
         "the host cannot be reached yet: look at its console; the node's agent goes on taking the change back"
     };
-    Trouble::new("a guarded change did not stand on", cause).hint(Some(hint.into()))
+    (Trouble::new("a guarded change did not stand on", cause).hint(Some(hint.into())), remembers)
 }
