@@ -240,6 +240,8 @@ impl Wanted {
                 return match fetch::fetch(context, url, &self.task.headers, checksum, destination) {
                     // What is not there may come with what nobody can list.
                     Err(_) if context.planning() && context.node.may_appear() => Ok(None),
+                    // The image of a plan keeps only the name of what is large.
+                    Ok(Content::Spooled { .. }) if context.planning() => Ok(None),
                     fetched => fetched.map(Some),
                 };
             }

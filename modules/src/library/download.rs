@@ -183,6 +183,8 @@ impl Resource for Wanted {
             match fetch::fetch(context, url, &self.task.headers, self.task.checksum.as_ref(), path) {
                 // What is not there may come with what nobody can list.
                 Err(_) if context.planning() && context.node.may_appear() => self.promised(),
+                // The image of a plan keeps only the name of what is large.
+                Ok(Content::Spooled { .. }) if context.planning() => self.promised(),
                 fetched => fetched?,
             }
         };
