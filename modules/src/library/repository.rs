@@ -286,9 +286,10 @@ fn look_at(context: &Context<'_>, path: &Path) -> Result<Option<Stat>, Problem> 
     context.node.stat(path).doing(format_args!("looking at {}", path.display()))
 }
 
-/// Every reader of packages must be able to read them, apt's own user too.
+/// Root's, and every reader of packages must be able to read them, apt's own user too.
 fn ownership() -> Ownership {
-    Ownership { mode: Some(FileMode(0o644)), ..Ownership::default() }
+    let root = || Some("0".to_owned());
+    Ownership { mode: Some(FileMode(0o644)), owner: root(), group: root() }
 }
 
 impl Part {

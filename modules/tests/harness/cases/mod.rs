@@ -24,6 +24,7 @@ mod link;
 mod mount;
 mod package;
 mod replace;
+mod repository;
 mod service;
 mod swap;
 mod sysctl;
@@ -43,6 +44,7 @@ pub fn all() -> Vec<Cases> {
         line::cases(),
         block::cases(),
         replace::cases(),
+        repository::cases(),
         ini::cases(),
         hosts_entry::cases(),
         cron::cases(),
@@ -70,7 +72,4 @@ pub fn all() -> Vec<Cases> {
 }
 
 /// Modules that have no cases yet. To be empty: a module without cases is not proven.
-pub const MISSING: &[&str] = &[
-    "repository",
-    "reboot",
-];
+pub const MISSING: &[&str] = &["reboot"];
