@@ -12,26 +12,29 @@ use crate::{
 
 #[test]
 fn a_failure_at_any_write_leaves_whole_files_and_a_second_run_converges() {
-    over_cases(&[Where::Fake, Where::Tree], |module, case, place| {
-        let (stage, moved) = Stage::of(place, "case", case);
-        let play = Play::new(module, &stage, &moved);
-        let old = contents(stage.node(), &stage.base);
-        let writes = match play.apply(None) {
-            Ok(writes) => writes,
-            Err(problem) => return vec![problem.message],
-        };
-        let new = contents(stage.node(), &stage.base);
-        let whole: Vec<Vec<u8>> = old.into_values().chain(new.into_values()).collect();
-        let mut broken = Vec::new();
-        for call in 0..writes {
-            for after in [false, true] {
-                let fault = Fault { call, after };
-                let found = survives(module, case, place, fault, &whole);
-                broken.extend(found.into_iter().map(|text| format!("{fault:?}: {text}")));
-            }
+    over_cases(&[Where::Fake, Where::Tree], survives_all);
+}
+
+/// Lets each writing call of a case fail.
+pub fn survives_all(module: &str, case: &Case, place: Where) -> Vec<String> {
+    let (stage, moved) = Stage::of(place, "case", case);
+    let play = Play::new(module, &stage, &moved);
+    let old = contents(stage.node(), &stage.base);
+    let writes = match play.apply(None) {
+        Ok(writes) => writes,
+        Err(problem) => return vec![problem.message],
+    };
+    let new = contents(stage.node(), &stage.base);
+    let whole: Vec<Vec<u8>> = old.into_values().chain(new.into_values()).collect();
+    let mut broken = Vec::new();
+    for call in 0..writes {
+        for after in [false, true] {
+            let fault = Fault { call, after };
+            let found = survives(module, case, place, fault, &whole);
+            broken.extend(found.into_iter().map(|text| format!("{fault:?}: {text}")));
         }
-        broken
-    });
+    }
+    broken
 }
 
 /// What is broken when the run is cut short by this fault. `whole` are the contents that files may have.

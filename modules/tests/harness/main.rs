@@ -8,6 +8,7 @@ mod case;
 mod cases;
 mod coverage;
 mod faults;
+mod liars;
 mod lone_task;
 mod play;
 mod probe;

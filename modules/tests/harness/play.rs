@@ -7,6 +7,7 @@ use cm_wire::{Change, Digest, Mode};
 
 use crate::{
     case::{Case, Where, content_of},
+    liars,
     probe::{Fault, Probe},
     snapshot::{Snapshot, difference, snapshot},
     stage::Stage,
@@ -32,7 +33,10 @@ pub struct Play<'a> {
 impl<'a> Play<'a> {
     /// Compiles the task of a case that was moved to this stage.
     pub fn new(module: &str, stage: &'a Stage, case: &'a Case) -> Self {
-        let resource = registry::compile(module, &case.params).unwrap_or_else(|error| panic!("{error}"));
+        let resource = match liars::compile(module, &case.params) {
+            Some(liar) => liar,
+            None => registry::compile(module, &case.params).unwrap_or_else(|error| panic!("{error}")),
+        };
         Self { stage, case, resource }
     }
 
@@ -129,6 +133,12 @@ impl<'a> Play<'a> {
         let things = self.things();
         let before = self.snapshot(&things);
         let verified = self.look(&probe, Mode::Verify).map_err(said)?;
+        if probe.writes() != 0 {
+            return Err(format!(
+                "a look changes the node: {:#?}",
+                difference(&before, &self.snapshot(&things))
+            ));
+        }
         let image = Overlay::new(&probe);
         let planned = self.look(&image, Mode::Plan).map_err(said)?;
         if planned != verified {
@@ -149,7 +159,7 @@ impl<'a> Play<'a> {
         }
         if probe.writes() != 0 || self.snapshot(&things) != before {
             let changed = difference(&before, &self.snapshot(&things));
-            return Err(format!("looks and the plan changed the node: {changed:#?}"));
+            return Err(format!("the plan changes the node: {changed:#?}"));
         }
         let found = self.look(&self.probe(None), Mode::Apply).map_err(said)?;
         if found != planned {

@@ -41,17 +41,20 @@ impl Contents for Shelf {
 
 #[test]
 fn an_undo_gives_back_the_first_state() {
-    over_cases(&[Where::Fake, Where::Tree], |module, case, place| {
-        if case.no_undo.is_some() {
-            return Vec::new();
-        }
-        let mut broken = undone(module, case, place, None, None).err().into_iter().collect::<Vec<_>>();
-        for number in 0..case.drifts.len() {
-            let text = undone(module, case, place, Some(number), None).err();
-            broken.extend(text.map(|text| format!("after drift {number} was mended: {text}")));
-        }
-        broken
-    });
+    over_cases(&[Where::Fake, Where::Tree], is_undone);
+}
+
+/// Takes back a case, and the mending of each damage.
+pub fn is_undone(module: &str, case: &Case, place: Where) -> Vec<String> {
+    if case.no_undo.is_some() {
+        return Vec::new();
+    }
+    let mut broken = undone(module, case, place, None, None).err().into_iter().collect::<Vec<_>>();
+    for number in 0..case.drifts.len() {
+        let text = undone(module, case, place, Some(number), None).err();
+        broken.extend(text.map(|text| format!("after drift {number} was mended: {text}")));
+    }
+    broken
 }
 
 #[test]
@@ -166,41 +169,44 @@ fn take_back(play: &Play<'_>, shelf: &Shelf, mut kept: Vec<(Item, Former)>) -> R
 /// Things that no undo would bring back.
 #[test]
 fn all_that_a_change_touches_is_kept() {
-    over_cases(&[Where::Fake, Where::Tree], |module, case, place| {
-        let (stage, moved) = Stage::of(place, "case", case);
-        let play = Play::new(module, &stage, &moved);
-        let all = play.things();
-        let first = play.snapshot(&all);
-        if let Err(problem) = play.look(&play.probe(None), Mode::Apply) {
-            return vec![problem.message];
-        }
-        let kept: Vec<String> = play
-            .keeps()
-            .into_iter()
-            .map(|thing| match thing {
-                Thing::Path(path) => {
-                    use std::os::unix::ffi::OsStrExt as _;
-                    path.as_os_str().as_bytes().escape_ascii().to_string()
-                }
-                Thing::Service(name) => format!("{:?}", Thing::Unit(name)),
-                other => format!("{other:?}"),
-            })
-            .collect();
-        if let Err(problem) = play.apply(None) {
-            return vec![problem.message];
-        }
-        let last = play.snapshot(&all);
-        first
-            .keys()
-            .chain(last.keys())
-            .collect::<std::collections::BTreeSet<_>>()
-            .into_iter()
-            .filter(|name| first.get(*name) != last.get(*name))
-            .map(|name| name.replace("Service(", "Unit("))
-            .filter(|name| !kept.contains(name) && case.no_undo.is_none())
-            // Who is in which group is kept with either.
-            .filter(|name| !(name.starts_with("Group(") || name.starts_with("User(")))
-            .map(|name| format!("changes {name} and does not keep it: {kept:?}"))
-            .collect()
-    });
+    over_cases(&[Where::Fake, Where::Tree], keeps_all);
+}
+
+/// Compares what a case changes with what it says that it keeps.
+pub fn keeps_all(module: &str, case: &Case, place: Where) -> Vec<String> {
+    let (stage, moved) = Stage::of(place, "case", case);
+    let play = Play::new(module, &stage, &moved);
+    let all = play.things();
+    let first = play.snapshot(&all);
+    if let Err(problem) = play.look(&play.probe(None), Mode::Apply) {
+        return vec![problem.message];
+    }
+    let kept: Vec<String> = play
+        .keeps()
+        .into_iter()
+        .map(|thing| match thing {
+            Thing::Path(path) => {
+                use std::os::unix::ffi::OsStrExt as _;
+                path.as_os_str().as_bytes().escape_ascii().to_string()
+            }
+            Thing::Service(name) => format!("{:?}", Thing::Unit(name)),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    if let Err(problem) = play.apply(None) {
+        return vec![problem.message];
+    }
+    let last = play.snapshot(&all);
+    first
+        .keys()
+        .chain(last.keys())
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
+        .filter(|name| first.get(*name) != last.get(*name))
+        .map(|name| name.replace("Service(", "Unit("))
+        .filter(|name| !kept.contains(name) && case.no_undo.is_none())
+        // Who is in which group is kept with either.
+        .filter(|name| !(name.starts_with("Group(") || name.starts_with("User(")))
+        .map(|name| format!("changes {name} and does not keep it: {kept:?}"))
+        .collect()
 }
