@@ -246,6 +246,8 @@ impl Selected {
             return;
         }
         let mut taken = memory.taken(item, former.clone(), true);
+        // A service whose package somebody has taken away since cannot run again.
+        taken.manner.if_there = true;
         taken.manner.keep_beside =
             matches!(now, Former::File(_)) && memory.left().is_some_and(|left| !left.same(&now));
         self.taken.push(taken);
