@@ -1,6 +1,6 @@
 //! What things were before a change, and how they become it again: the ground of rollback and cleanup.
 //!
-//! [`capture`] looks at a thing, [`restore()`] makes a resource that brings a captured state back. Both work
+//! [`capture()`] looks at a thing, [`restore()`] makes a resource that brings a captured state back. Both work
 //! by the kind of thing, not by module: so whatever a module names in [`crate::Resource::keeps`] can be
 //! taken back.
 
