@@ -108,6 +108,9 @@ struct Wanted {
     records: Option<PathBuf>,
     /// What was found to be done before the change, for the change itself.
     work: Mutex<Option<Result<Work, Problem>>>,
+    /// What the look at the start told of an archive it did not know. A task before this one may bring one that
+    /// is known after all; what is told stays the same, as in a plan, which has not got that archive.
+    unknown: Mutex<Option<Vec<Change>>>,
 }
 
 /// An archive that can be read.
@@ -169,7 +172,7 @@ impl Wanted {
             file_mode: task.file_mode.map(|mode| mode.0),
             dir_mode: task.dir_mode.map(|mode| mode.0),
         };
-        Ok(Self { task, from, rules, records: None, work: Mutex::new(None) })
+        Ok(Self { task, from, rules, records: None, work: Mutex::new(None), unknown: Mutex::new(None) })
     }
 
     /// What tells this archive from others; none where it is not there to be told.
@@ -200,8 +203,9 @@ impl Wanted {
             (None, Origin::Role(content)) => format!("{} ({} bytes)", content.digest.short(), content.size),
             (None, Origin::Server(url)) => format!("from {}", url.show()),
             (None, Origin::Node(path)) => match identity {
-                Some(digest) => digest.chars().take(12).collect(),
-                None => format!("from {}", path.display()),
+                Some(digest) if context.at_start => digest.chars().take(12).collect(),
+                // What a task before this one puts there, a plan does not know.
+                _ => format!("from {}", path.display()),
             },
         }
     }
@@ -386,6 +390,10 @@ impl Resource for Wanted {
                 if found.iter().any(|difference| matches!(difference.what, compare::What::File { .. })) {
                     self.announce(context);
                 }
+                let unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(told) = unknown.as_ref().filter(|_| !found.is_empty() && !context.at_start) {
+                    return Ok(Seen::Differs(told.clone()));
+                }
                 return Ok(Seen::from_changes(self.tell(context, &found)));
             }
             None => {}
@@ -399,6 +407,9 @@ impl Resource for Wanted {
             changes.push(Change::new("state", None, Some("directory".into())));
         }
         changes.push(Change::new("content", None, Some(self.shown(context, identity.as_deref()))));
+        if context.at_start {
+            *self.unknown.lock().unwrap_or_else(PoisonError::into_inner) = Some(changes.clone());
+        }
         Ok(Seen::Differs(changes))
     }
 

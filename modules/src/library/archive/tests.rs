@@ -419,3 +419,23 @@ fn what_contradicts_itself_is_refused_before_any_host_is_touched() {
     assert!(refused(&[("url", "http://h/x".into()), ("path", "/y".into())]).contains("exclude each other"));
     assert!(refused(&[("path", "/y".into()), ("unchecked", true.into())]).contains("belongs to `url`"));
 }
+
+/// A damaged archive is mended by the `download` before: a plan has not got that, so it knows no files.
+#[test]
+fn what_is_told_of_an_archive_that_another_task_brings_is_what_a_plan_tells() {
+    everywhere(|node, base| {
+        let (store, path) = (Store::default(), base.join("app.tar"));
+        let params = [("path", at(&path)), STRIP];
+        put(node, &path, &app(), 0o644);
+        converge(node, &store, &wanted(base, &params)).unwrap();
+        node.remove(&base.join("opt/app/bin/run")).unwrap();
+        put(node, &path, b"damaged", 0o644);
+        let task = wanted(base, &params);
+        let start = Context { at_start: true, ..context(node, &store, Mode::Apply) };
+        let first = task.look(&start).unwrap();
+        put(node, &path, &app(), 0o644);
+        assert_eq!(task.look(&context(node, &store, Mode::Apply)).unwrap(), first);
+        task.change(&context(node, &store, Mode::Apply)).unwrap();
+        assert_eq!(look(node, &store, &task), []);
+    });
+}
