@@ -198,6 +198,23 @@ impl Guard {
         vec!["the guarded changes are not taken back yet; the node goes on trying".into()]
     }
 
+    /// What guards of earlier runs took back without anybody being told, as sentences; told once.
+    #[must_use]
+    pub fn untold(state: &StateDir) -> Vec<String> {
+        let mut said = Vec::new();
+        for entry in std::fs::read_dir(state.path().join("guard")).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "reverted")
+                && let Ok(report) = std::fs::read_to_string(&path)
+                && std::fs::remove_file(&path).is_ok()
+            {
+                let run = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                said.extend(report.lines().map(|line| format!("guard of run {run}: {line}")));
+            }
+        }
+        said
+    }
+
     /// The controller is back: the changes stay. False: they were taken back already, or never guarded.
     #[must_use]
     pub fn confirm(&self) -> bool {

@@ -101,7 +101,8 @@ pub fn serve(input: impl Read + Send + 'static, mut output: impl Write + Send + 
         let (link, contents) = (Arc::clone(&link), Arc::clone(&contents));
         // A session that has ended well must not wait for this thread to let go of the contents.
         let watched = (Arc::clone(&link), Arc::downgrade(&contents), to_main.clone());
-        std::thread::spawn(move || watched.0.watch(&watched.1, &watched.2));
+        // Without it the kernel notices a link that is cut, later.
+        let _ = std::thread::Builder::new().spawn(move || watched.0.watch(&watched.1, &watched.2));
         std::thread::spawn(move || {
             read_all(input, &link, &contents, &to_main);
             link.gone.store(true, Ordering::SeqCst);
@@ -240,6 +241,7 @@ fn run(
         // One that a killed run left open.
         let left = |reason| Refusal::State { reason: format!("what the last run left: {reason}") };
         runner::close_transaction(&journal, &real).map_err(left)?;
+        Guard::untold(state).into_iter().for_each(|said| send(Event::Note(said)));
         if let Some(done) = runner::read_units(&journal, &real).map_err(left)? {
             send(Event::Note(done));
         }

@@ -77,7 +77,10 @@ impl Runner<'_> {
         let threads = processors.min(4).min(1 + indexes.len() / WORTH_A_THREAD);
         std::thread::scope(|scope| {
             for _ in 1..threads {
-                scope.spawn(work);
+                // Where the node has no room for another thread, those that are there do the work.
+                if std::thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                    break;
+                }
             }
             work();
         });

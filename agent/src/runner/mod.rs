@@ -293,7 +293,10 @@ impl Runner<'_> {
         };
         std::thread::scope(|scope| {
             for _ in 1..workers.min(busy) {
-                scope.spawn(|| self.work());
+                // Where the node has no room for another thread, those that are there do the work.
+                if std::thread::Builder::new().spawn_scoped(scope, || self.work()).is_err() {
+                    break;
+                }
             }
             self.work();
         });

@@ -100,7 +100,9 @@ pub fn of_run(
                 continue;
             }
         };
-        if now.same(former) && !matches!(item, Item::Unit(_)) {
+        // Whether these run, were asked for or have the same members is for their own look to say.
+        let more_than_same = matches!(item, Item::Unit(_) | Item::Package(_) | Item::Group(_));
+        if now.same(former) && !more_than_same {
             continue;
         }
         if matches!(former, Former::Unknown | Former::Special) {
