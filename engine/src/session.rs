@@ -160,7 +160,8 @@ impl AgentError {
 const MEMORY: &str = "where nobody killed it the node had no memory left (`free -m`, `journalctl -k` and the user's limits there tell); ";
 
 fn hints_at_memory(ended: &str, said: &str) -> bool {
-    ended.contains("signal") || ["memory", "Killed"].iter().any(|word| said.contains(word))
+    ended.contains("signal")
+        || ["memory", "Killed", "failed to spawn thread"].iter().any(|word| said.contains(word))
 }
 
 /// How to start an agent.
@@ -484,7 +485,8 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 }
 
 fn last_line(text: &str) -> String {
-    let line = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    let tells = |line: &&str| !line.trim().is_empty() && !line.starts_with("note: run with `RUST_BACKTRACE");
+    let line = text.lines().rev().find(tells).unwrap_or("it said nothing");
     cut(line.trim().to_owned(), WORDS)
 }
 
