@@ -48,11 +48,34 @@ pub fn follow(store: &dyn Store, host: &str, ledger: &NodeLedger, cleaned: bool)
         let of_no_role = resource.role.as_ref().is_none_or(|role| !roles.contains(role));
         !tasks.contains_key(resource.id.as_str()) && (resource.changed.is_some() || (cleaned && of_no_role))
     };
-    let gone: Vec<&str> = known.iter().filter(gone).map(|resource| resource.id.as_str()).collect();
-    if gone.is_empty() {
+    let lost: Vec<&str> = known.iter().filter(gone).map(|resource| resource.id.as_str()).collect();
+    if !lost.is_empty() {
+        store.forget_resources(host, &lost)?;
+    }
+    // What several roles wanted is of one that still wants it.
+    let wants = |resource: &Resource| {
+        let of_task = ledger.items.iter().filter(|item| item.task == resource.id);
+        of_task.map(|item| item.role.as_str()).collect::<BTreeSet<&str>>()
+    };
+    let mut updates = Vec::new();
+    for resource in known.iter().filter(|resource| !gone(resource)) {
+        let role = resource.role.as_deref().unwrap_or_default();
+        let wants = if roles.contains(role) { BTreeSet::new() } else { wants(resource) };
+        if let Some(heir) = wants.first() {
+            updates.push(ResourceUpdate {
+                id: resource.id.clone(),
+                role: Some((*heir).to_owned()),
+                wanted: resource.wanted,
+                seen: resource.seen,
+                outcome: resource.outcome,
+                changed: None,
+            });
+        }
+    }
+    if updates.is_empty() {
         return Ok(());
     }
-    store.forget_resources(host, &gone)
+    store.put_resources(&[NodeResources { node: host.to_owned(), updates }])
 }
 
 /// What a node remembers of its resources, where it knows more than the database does.

@@ -18,7 +18,7 @@ fn version(repository: &Repository, version: u32) {
     let more = if version == 1 {
         "  - file: /srv/undo/old.conf\n    content: \"old\\n\"\n  - link: /srv/undo/current\n    target: old.conf\n".to_owned()
     } else {
-        "  - file: /srv/undo/old.conf\n    state: absent\n  - link: /srv/undo/current\n    target: new.conf\n  - file: /srv/undo/new.conf\n    content: \"new\\n\"\n    owner: undoer\n    mode: \"0600\"\n  - user: undoer\n    system: true\n  - package: cm-lab-daemon\n  - line: /srv/undo/by-hand\n    line: of cm\n".to_owned()
+        "  - file: /srv/undo/old.conf\n    state: absent\n  - link: /srv/undo/current\n    target: new.conf\n  - file: /srv/undo/new.conf\n    content: \"new\\n\"\n    owner: undoer\n    mode: \"0600\"\n  - user: undoer\n    system: true\n  - package: cm-lab-daemon\n  - line: /srv/undo/by-hand\n    text: of cm\n".to_owned()
     };
     repository.role(
         "undo",
@@ -29,7 +29,10 @@ fn version(repository: &Repository, version: u32) {
 #[test]
 fn a_second_version_is_taken_back_to_the_first_byte_by_byte() {
     let Some(hosts) = undoing_hosts() else { return };
-    let repository = Repository::over(hosts);
+    let repository = Repository::with_groups(
+        hosts,
+        "  undoing: { hosts: [undone, pruned, cleaned, forgot, guarded, boots] }\n",
+    );
     version(&repository, 1);
     let _ = repository.cm("apply undo on undone").exits(0);
     hosts.sh(HOST, "printf 'mine\\n' >/srv/undo/by-hand");
@@ -102,7 +105,10 @@ fn a_second_version_is_taken_back_to_the_first_byte_by_byte() {
 #[test]
 fn what_cannot_be_taken_back_is_told_before_any_host_is_asked() {
     let Some(hosts) = undoing_hosts() else { return };
-    let repository = Repository::over(hosts);
+    let repository = Repository::with_groups(
+        hosts,
+        "  undoing: { hosts: [undone, pruned, cleaned, forgot, guarded, boots] }\n",
+    );
     let _ = repository.cm("rollback last").exits(1).says(&["no run has changed anything yet"]);
     let _ =
         repository.cm("rollback 20200101-000000-abc").exits(1).says(&["the state knows no run", "on TARGET"]);
