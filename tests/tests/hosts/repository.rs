@@ -128,6 +128,6 @@ fn a_source_that_its_key_does_not_sign_is_not_believed() {
     flat_repository(&elsewhere.join("packages"), "1.0", "wrong");
     fs::copy(elsewhere.join("wrong.asc"), files.join("wrong.asc")).unwrap();
     let ran = repository.cm("apply forged on e12").exits(3);
-    let _ = ran.says(&["`package:cm-own-tool` failed on `e12`", "cm-own-tool", "NO_PUBKEY"]);
+    let _ = ran.says(&["`package:cm-own-tool` failed on `e12`", "cm-own-tool", "is not signed"]);
     hosts.sh("e12", "rm -r /srv/forged /etc/apt/sources.list.d/cm-forged.sources /etc/apt/keyrings/cm-forged.asc; apt-get -qq update");
 }

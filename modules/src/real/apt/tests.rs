@@ -31,6 +31,9 @@ struct State {
     index: BTreeMap<&'static str, &'static str>,
     source: BTreeMap<&'static str, &'static str>,
     installed: BTreeMap<String, String>,
+    /// Removed packages whose configuration is there, and those that have any.
+    configured: BTreeSet<String>,
+    configurable: BTreeSet<&'static str>,
     /// Packages that the resolver refuses, whose archives are not there, and that dpkg fails at.
     refused: BTreeSet<&'static str>,
     unfetchable: BTreeSet<&'static str>,
@@ -78,7 +81,12 @@ impl Machine {
                     "Package: {held}\nStatus: install ok installed\nArchitecture: all\nVersion: {version}\n\n"
                 )
             };
-            state.installed.iter().map(entry).collect()
+            let rest = |name: &String| {
+                format!(
+                    "Package: {name}\nStatus: deinstall ok config-files\nArchitecture: all\nVersion: 1\n\n"
+                )
+            };
+            state.installed.iter().map(entry).chain(state.configured.iter().map(rest)).collect()
         });
         let folder = self.folder.path().join("root/var/lib/dpkg");
         fs::write(folder.join("status-new"), text).unwrap();
@@ -164,7 +172,7 @@ impl Commands for Machine {
             }
             ("apt-get", "install") => self.install(&words, simulated),
             ("apt-get", "purge") => {
-                self.with(|state| words.iter().for_each(|word| drop(state.installed.remove(*word))));
+                self.with(|state| state.configured.retain(|name| !words.contains(&name.as_str())));
                 self.write_status();
                 ended(0, String::new(), String::new())
             }
@@ -208,6 +216,9 @@ impl Machine {
                 let (name, version) = word.split_once('=').unwrap_or((word, ""));
                 if let Some(name) = name.strip_suffix('-') {
                     state.installed.remove(name);
+                    if state.configurable.contains(name) {
+                        state.configured.insert(name.to_owned());
+                    }
                 } else if state.broken.contains(name) {
                     errors.push_str(&format!(
                         "dpkg: error processing package {name} (--configure):\n it broke\n"
@@ -335,8 +346,20 @@ fn holds_are_set_after_and_released_before() {
         machine.ran(),
         ["apt-cache policy a", "dpkg --set-selections < a install", "apt-get install a"]
     );
-    machine.transact(&[("a", Purge)]);
-    assert_eq!(machine.ran(), ["apt-get install a-", "apt-get purge a"]);
+}
+
+#[test]
+fn only_what_left_something_behind_is_purged() {
+    let machine = Machine::new(&[("a", "1")]);
+    for (configurable, expected) in
+        [(&["a"][..], &["apt-get install a-", "apt-get purge a"][..]), (&[], &["apt-get install a-"])]
+    {
+        machine.transact(&[("a", Install)]);
+        machine.with(|state| state.configurable = configurable.iter().copied().collect());
+        machine.ran();
+        machine.transact(&[("a", Purge)]);
+        assert_eq!(machine.ran(), expected);
+    }
 }
 
 #[test]

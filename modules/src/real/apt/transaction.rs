@@ -191,12 +191,15 @@ impl Apt<'_> {
                 self.run_marked(&["apt-mark", mark, "--"], names, transaction.deadline)
             });
         }
+        // One that left nothing behind is gone; apt may not even know its name any more.
+        let database = self.database()?;
         let purged: Vec<(usize, &str)> = resolved
             .steps
             .iter()
             .enumerate()
             .filter(|(index, step)| matches!(step, Ok(Step::Purge(_))) && results[*index].is_ok())
             .map(|(index, _)| (index, transaction.requests[index].name.as_str()))
+            .filter(|(_, name)| database.remains(name) != Remains::Nothing)
             .collect();
         self.each_of(&purged, &mut results, |names| {
             let mut head = vec!["apt-get", "purge", "-y", "-q", "-o", "Dpkg::Use-Pty=0"];
