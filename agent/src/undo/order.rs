@@ -134,7 +134,8 @@ fn goes_with_a_package(unit: &Item, taken: &[Taken], node: &dyn Node) -> bool {
     })
 }
 
-/// Edges between paths: a directory that goes waits for what is in it; what comes back waits for its directory.
+/// Edges between paths: a directory that goes (or becomes a file or link again) waits for what is in it; what
+/// comes back waits for its directory.
 fn nesting(added: &[(Phase, Added, Taken)], number: impl Fn(usize) -> u32) -> BTreeMap<usize, Vec<u32>> {
     let paths: BTreeMap<PathBuf, usize> = added
         .iter()
@@ -146,7 +147,7 @@ fn nesting(added: &[(Phase, Added, Taken)], number: impl Fn(usize) -> u32) -> BT
     for (path, &place) in &paths {
         let holder = path.ancestors().skip(1).find_map(|ancestor| paths.get(ancestor));
         let Some(&holder) = holder else { continue };
-        if added[holder].2.former == Former::Absent {
+        if !matches!(added[holder].2.former, Former::Directory { .. }) {
             edges.entry(holder).or_default().push(number(place));
         } else {
             edges.entry(place).or_default().push(number(holder));

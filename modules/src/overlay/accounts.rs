@@ -290,7 +290,10 @@ impl Overlay<'_> {
     /// The id of a group by name or number. One that is not there but may come with an earlier task is
     /// made up, so that the user it belongs to can be planned.
     fn group_for(&self, name: &str) -> Result<u32, Problem> {
-        if let Ok(number) = name.parse() {
+        if let Ok(number) = name.parse::<u32>() {
+            if self.group_name(number) == name && !self.anything_may_appear() {
+                return Err(Problem::new(format!("there is no group with the id {name} on the node")));
+            }
             return Ok(number);
         }
         let reading = |error: io::Error| Problem::new(format!("reading the accounts: {error}"));

@@ -17,7 +17,9 @@ use serde_json::json;
 use crate::{
     case::{Case, Fact, Where, content_of},
     cases,
+    harness_look::{differences, look},
     harness_script::{condition, script, text},
+    harness_whole::last_change,
 };
 
 const HOST: &str = "cases";
@@ -57,6 +59,17 @@ fn every_case_of_every_module_on_a_real_host() {
     }
     write_role(&repository, &all);
     let what = format!("harness on {HOST}");
+    let _ = repository.cm(&format!("run true on {HOST}")).exits(0);
+    let prepared = look(hosts, HOST);
+    repository.converges(&what);
+    let run = last_change(&repository);
+    let _ = repository.cm(&format!("rollback {run} on {HOST} --yes")).exits(0);
+    let left: Vec<String> = differences(&prepared, &look(hosts, HOST))
+        .into_iter()
+        .filter(|text| !cannot_be_undone(&all, text))
+        .collect();
+    assert_eq!(left, [""; 0], "after the rollback");
+
     let changed = repository.converges(&what);
     let differs = |played: &&Played| !played.case.at_rest;
     for played in all.iter().filter(differs) {
@@ -88,6 +101,12 @@ fn every_case_of_every_module_on_a_real_host() {
         let strict = damaged.iter().filter(|played| !played.case.drifts[round].loose);
         facts(&mut strict.flat_map(|played| played.case.ends.iter().map(|fact| (&*played.id, fact))));
     }
+}
+
+/// What nobody can take back: what commands did in their folders.
+fn cannot_be_undone(all: &[Played], text: &str) -> bool {
+    let folder = |played: &Played| format!("/srv/harness/{}", played.id);
+    all.iter().any(|played| played.case.no_undo.is_some() && text.contains(&folder(played)))
 }
 
 /// Writes a role with a task for each case, and the files that they name.

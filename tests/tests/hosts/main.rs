@@ -24,6 +24,7 @@ mod fetching;
 mod files;
 mod guard;
 mod harness;
+mod harness_look;
 mod harness_script;
 mod harness_whole;
 mod large;

@@ -87,6 +87,20 @@ pub(super) struct GroupWas {
     pub(super) former: Former,
 }
 
+impl GroupWas {
+    /// The members it had, of those that are there: who comes back brings the memberships along.
+    fn members(&self, had: &[String], context: &Context<'_>) -> Result<Vec<String>, Problem> {
+        let mut members = Vec::new();
+        for name in had {
+            if context.node.user(name).doing("reading the users")?.is_some() {
+                members.push(name.clone());
+            }
+        }
+        members.sort();
+        Ok(members)
+    }
+}
+
 impl Resource for GroupWas {
     fn touches(&self) -> Touches {
         Touches::new(Class::Free).makes(Thing::Group(self.name.clone()))
@@ -101,9 +115,8 @@ impl Resource for GroupWas {
                 if now.gid != *gid {
                     changes.push(Change::new("gid", Some(now.gid.to_string()), Some(gid.to_string())));
                 }
-                let (mut has, mut had) = (now.members, members.clone());
+                let (mut has, had) = (now.members, self.members(members, context)?);
                 has.sort();
-                had.sort();
                 if has != had {
                     changes.push(Change::new("members", Some(has.join(", ")), Some(had.join(", "))));
                 }
@@ -124,7 +137,7 @@ impl Resource for GroupWas {
                 create: now.is_none(),
                 system: false,
                 gid: Some(*gid).filter(|gid| now.as_ref().is_none_or(|now| now.gid != *gid)),
-                members: Some(members.clone()),
+                members: Some(self.members(members, context)?),
             })?,
             (_, Some(_)) => context.node.remove_group(&self.name)?,
             (_, None) => {}

@@ -25,7 +25,9 @@ pub struct Manner {
 pub enum Phase {
     /// Services that did not run stop; mounts and swap areas that were not in use are released.
     Release,
-    /// Users, groups and packages' sources that went come back.
+    /// Groups that went come back.
+    Groups,
+    /// Users and packages' sources that went come back.
     Owners,
     /// Packages that went, or have another version, come back.
     Packages,
@@ -52,7 +54,8 @@ pub fn phase(item: &Item, former: &Former) -> Phase {
         (Item::Path(_), _) => Phase::Paths,
         (Item::User(_), _) if absent => Phase::NoUsers,
         (Item::Group(_), _) if absent => Phase::NoGroups,
-        (Item::User(_) | Item::Group(_), _) => Phase::Owners,
+        (Item::Group(_), _) => Phase::Groups,
+        (Item::User(_), _) => Phase::Owners,
         (Item::Package(_), _) if absent => Phase::NoPackages,
         (Item::Package(_), _) => Phase::Packages,
         (Item::Unit(_), Former::Unit { active, .. }) if unit::runs(active) => Phase::Services,
