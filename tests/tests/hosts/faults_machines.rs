@@ -3,9 +3,9 @@
 use std::{fs, process::Stdio};
 
 use cm_tests::{
-    Hosts, Repository, cm, finish,
+    Hosts, Repository, cm,
     faults::{chain, records_are_whole, recovers, tells, unchain},
-    skipped,
+    finish, measured, skipped,
 };
 
 use crate::silence::fragile_hosts;
@@ -76,13 +76,17 @@ fn the_node_has_no_memory_for_the_agent() {
     );
     let _ = repository.cm("verify heavy on disks");
     let limit = |kib: &str| {
-        hosts.sh(HOST, &format!("rm -f /srv/heavy.*; echo 'root hard as {kib}' > /etc/security/limits.d/agent.conf"));
+        hosts.sh(
+            HOST,
+            &format!("rm -f /srv/heavy.*; echo 'root hard as {kib}' > /etc/security/limits.d/agent.conf"),
+        );
     };
     // From hardly enough to start, over ends in the middle, to enough: whatever happens, it is told and mended.
     let (mut died, mut ended_well) = (0, 0);
-    for kib in ["4000", "8000", "12000", "16000", "24000", "32000", "48000", "1000000"] {
+    for kib in ["4000", "8000", "12000", "24000", "48000", "1000000"] {
         limit(kib);
         let ran = repository.cm("apply heavy on disks --json");
+        measured(&format!("{kib} KiB: {:?} after {:?}", ran.code, ran.took));
         match ran.code {
             Some(0) => ended_well += 1,
             Some(4) => {
@@ -94,7 +98,11 @@ fn the_node_has_no_memory_for_the_agent() {
             _ => panic!("{kib}: {}", ran.said()),
         }
         hosts.sh(HOST, "rm -f /etc/security/limits.d/agent.conf");
-        assert_eq!(hosts.sh(HOST, "stat -c %s /srv/heavy.* 2>/dev/null | grep -vx 200001 || true"), "", "at {kib} KiB");
+        assert_eq!(
+            hosts.sh(HOST, "stat -c %s /srv/heavy.* 2>/dev/null | grep -vx 200001 || true"),
+            "",
+            "at {kib} KiB"
+        );
         recovers(hosts, &repository, HOST, "heavy on disks");
     }
     assert!(died > 0 && ended_well > 0, "{died} died, {ended_well} ended well: the limits prove nothing");

@@ -9,7 +9,10 @@ const HOST: &str = "guarded";
 #[test]
 fn a_role_that_breaks_sshd_is_taken_back_by_the_host_itself() {
     let Some(hosts) = undoing_hosts() else { return };
-    let repository = Repository::over(hosts);
+    let repository = Repository::with_groups(
+        hosts,
+        "  undoing: { hosts: [undone, pruned, cleaned, forgot, guarded, boots] }\n",
+    );
     let role = |text: &str| {
         format!(
             "tasks:\n  - file: /etc/ssh/sshd_config.d/50-cm.conf\n    content: \"{text}\\n\"\n    restarts: ssh\n    guard: {{ connection: 10s }}\n  - service: ssh\n  - file: /srv/after-the-guard\n    content: x\n    needs: service:ssh\n"

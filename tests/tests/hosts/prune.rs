@@ -5,7 +5,10 @@ use cm_tests::{Repository, undoing_hosts};
 #[test]
 fn what_a_role_no_longer_wants_is_told_and_taken_back_where_that_is_wanted() {
     let Some(hosts) = undoing_hosts() else { return };
-    let repository = Repository::over(hosts);
+    let repository = Repository::with_groups(
+        hosts,
+        "  undoing: { hosts: [undone, pruned, cleaned, forgot, guarded, boots] }\n",
+    );
     hosts.sh("pruned", "printf 'before\\n' >/etc/pruned.conf");
     let keep =
         "tasks:\n  - directory: /srv/prune\n  - file: /srv/prune/keep\n    content: x\n    tags: keep\n";

@@ -5,7 +5,10 @@ use cm_tests::{Repository, undoing_hosts};
 #[test]
 fn a_run_goes_on_after_the_restart_of_its_host() {
     let Some(hosts) = undoing_hosts() else { return };
-    let repository = Repository::over(hosts);
+    let repository = Repository::with_groups(
+        hosts,
+        "  undoing: { hosts: [undone, pruned, cleaned, forgot, guarded, boots] }\n",
+    );
     repository.role(
         "boot",
         "tasks:\n  - file: /srv/boot/before\n    content: \"x\\n\"\n    restarts: \"reboot:new kernel\"\n  - directory: /srv/boot\n  - reboot: new kernel\n    policy: asked\n    timeout: 120\n  - command: cat /proc/sys/kernel/random/boot_id >/srv/boot/id\n    creates: /srv/boot/id\n  - file: /srv/boot/after\n    content: \"x\\n\"\n    needs: \"reboot:new kernel\"\n",
