@@ -21,7 +21,7 @@ pub enum InstallError {
 }
 
 /// Checks the running program against `digest` and renames it to `target`. Agents of other versions
-/// beside it that were not used for 30 days are removed.
+/// beside it that were not used for 30 days are removed, and what was received in part.
 ///
 /// # Errors
 /// When the digest differs or the file system refuses.
@@ -60,7 +60,13 @@ fn remove_old(folder: &Path, keep: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let ours = name.to_string_lossy().starts_with("cm-agent-");
+        let name = name.to_string_lossy();
+        // One that is being received is named for the shell that receives it.
+        let receiver = name.strip_prefix(".cm-agent-").and_then(|rest| rest.rsplit_once('.'));
+        if receiver.is_some_and(|(_, process)| !Path::new("/proc").join(process).exists()) {
+            let _ = fs::remove_file(entry.path());
+        }
+        let ours = name.starts_with("cm-agent-");
         let old = entry
             .metadata()
             .and_then(|metadata| metadata.accessed())

@@ -116,3 +116,27 @@ fn killed_again_and_again() {
     }
     recovers(hosts, &repository, HOST, "chain on agents");
 }
+
+#[test]
+fn killed_while_it_is_sent() {
+    let Some(hosts) = fragile_hosts() else { return };
+    let repository = repository(hosts);
+    unchain(hosts, HOST, "chain");
+    let mut shell = Shell::on(hosts, HOST);
+    for milliseconds in [0, 5, 10, 20, 40] {
+        hosts.sh(HOST, "rm -rf /var/lib/cm/agent");
+        let mut run = repository.watch("apply chain on agents");
+        run.until(|event| event["event"] == "connecting");
+        // The shell that receives it, as soon as it is there, and what it has started.
+        shell.say(&format!(
+            "until pkill -9 -f 'cm-need '; do sleep 0.001; done; sleep 0.0{milliseconds:02}; pkill -9 -x head; pkill -9 -x gzip"
+        ));
+        let ran = run.finish();
+        assert!(matches!(ran.code, Some(0 | 4)), "{}", ran.said());
+        // What a loss of power would leave of it.
+        hosts.sh(HOST, "mkdir -p -m 700 /var/lib/cm/agent; head -c 1000000 /dev/zero > /var/lib/cm/agent/.cm-agent-0123.999999999");
+        no_agent(hosts, HOST, Duration::from_secs(10));
+        hosts.sh(HOST, "rm -f /var/lib/cm/agent/cm-agent-*");
+        recovers(hosts, &repository, HOST, "chain on agents");
+    }
+}
