@@ -238,9 +238,7 @@ fn run(
     if begin.mode == Mode::Apply {
         let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         journal.begin(&begin.run, &begin.holder, time.map_or(0, |since| since.as_secs()));
-        // One that a killed run left open.
         let left = |reason| Refusal::State { reason: format!("what the last run left: {reason}") };
-        runner::close_transaction(&journal, &real).map_err(left)?;
         Guard::untold(state).into_iter().for_each(|said| send(Event::Note(said)));
         if let Some(done) = runner::read_units(&journal, &real).map_err(left)? {
             send(Event::Note(done));

@@ -146,6 +146,12 @@ impl Journal {
         self.kept.keep_bytes(bytes)
     }
 
+    /// Takes records in for this process alone: what a plan supposes.
+    pub fn suppose(&self, records: &[Record]) {
+        let mut inner = self.inner();
+        records.iter().for_each(|record| inner.ledger.note(record));
+    }
+
     /// Writes records and syncs them; when this returns they outlive a power cut.
     ///
     /// # Errors

@@ -33,7 +33,8 @@ use crate::{
 };
 use guarding::Guarding;
 use ready_queue::{Ending, ReadyQueue};
-pub(crate) use remember::{close_transaction, read_units};
+use remember::close_transaction;
+pub(crate) use remember::read_units;
 
 /// Tasks at work at once where the controller does not say: mostly they wait for disks and processes.
 const WORKERS: usize = 8;
@@ -146,6 +147,12 @@ pub fn run(begin: &Begin, tasks: Vec<Task>, around: Surroundings<'_>) -> Result<
     for task in tasks {
         slots.push(Slot::new(task, around.journal)?);
     }
+    // What a killed run left open ends with this run's own packages, where it has any: the killed run's
+    // package manager may still be at work.
+    let own_packages = slots.iter().any(Slot::changes_packages);
+    if begin.undo.is_some() || (begin.mode == Mode::Apply && !own_packages) {
+        close_transaction(&around, begin.mode == Mode::Apply);
+    }
     let added = undo(begin, &slots, &around)?;
     if !added.is_empty() {
         let name = |added: &Added| AddedTask { id: added.task.id.clone(), role: added.task.role.clone() };
@@ -195,6 +202,9 @@ fn run_slots(begin: &Begin, slots: Vec<Slot>, around: Surroundings<'_>) -> Resul
     };
     runner.first_look();
     runner.work_through();
+    if begin.mode == Mode::Apply {
+        close_transaction(&runner.around, true);
+    }
     Ok(runner.guarding.is_broken())
 }
 
@@ -218,6 +228,11 @@ fn undo(begin: &Begin, slots: &[Slot], around: &Surroundings<'_>) -> Result<Vec<
 }
 
 impl Slot {
+    /// Whether it is part of transactions of the package manager, which bring more than was asked for.
+    fn changes_packages(&self) -> bool {
+        self.class == Class::Package && self.resource.batch().is_some()
+    }
+
     /// A task that the node made itself.
     fn added(added: Added, journal: &Journal) -> Self {
         let Added { task, resource, item, release } = added;

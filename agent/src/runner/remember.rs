@@ -8,14 +8,14 @@ use std::{
 };
 
 use cm_modules::{
-    Class, Context, Node,
+    Context, Node,
     former::{Former, Item, capture},
 };
 use cm_wire::{Event, Mode};
 use serde::{Deserialize, Serialize};
 
-use super::Runner;
-use crate::journal::{Journal, Owner, Record};
+use super::{Runner, Surroundings};
+use crate::journal::{Journal, OpenTransaction, Owner, Record};
 
 /// What owes a daemon-reload; no unit has such a name.
 const SYSTEMD: &str = "systemd";
@@ -71,37 +71,53 @@ impl Snapshot {
     }
 }
 
-/// Writes down what a transaction of the package manager brought along; also one that was cut off.
-pub(crate) fn close_transaction(journal: &Journal, node: &dyn Node) -> Result<(), String> {
-    let Some(open) = journal.read(|ledger| ledger.open.clone()) else { return Ok(()) };
+/// Writes down what a transaction of the package manager brought along; also one that was cut off. Without
+/// `lasting` only this run knows it: a plan.
+pub(super) fn close_transaction(around: &Surroundings<'_>, lasting: bool) {
+    let journal = around.journal;
+    let Some(open) = journal.read(|ledger| ledger.open.clone()) else { return };
+    let closed = brought_along(journal, around.node, &open).and_then(|mut records| {
+        records.push(Record::PackagesDone);
+        if lasting {
+            journal.write(&records).map_err(|error| format!("the journal cannot be written: {error}"))
+        } else {
+            journal.suppose(&records);
+            Ok(())
+        }
+    });
+    if let Err(reason) = closed {
+        (around.send)(Event::Note(format!("what packages brought along is not known: {reason}")));
+    }
+}
+
+/// What has changed since a transaction began.
+fn brought_along(journal: &Journal, node: &dyn Node, open: &OpenTransaction) -> Result<Vec<Record>, String> {
     let before: Option<Snapshot> =
         journal.snapshot(&open.snapshot).and_then(|bytes| postcard::from_bytes(&bytes).ok());
+    let Some(before) = before else { return Ok(Vec::new()) };
+    let changed = before.changed(&Snapshot::take(node)?);
+    let items: Vec<Item> = changed.iter().map(|(item, _)| item.clone()).collect();
     let mut records = Vec::new();
-    if let Some(before) = before {
-        let changed = before.changed(&Snapshot::take(node)?);
-        let items: Vec<Item> = changed.iter().map(|(item, _)| item.clone()).collect();
-        for (item, former) in changed {
-            if !journal.read(|ledger| ledger.knows(&item, &open.run)) {
-                let run = open.run.clone();
-                records.push(Record::Before { item, former, run, time: open.time });
-            }
-        }
-        records.extend(open.owners.iter().map(|owner| Record::Touched {
-            owner: owner.clone(),
-            items: items.clone(),
-            owes: Vec::new(),
-            sensitive: false,
-            run: open.run.clone(),
-            time: open.time,
-        }));
-        for item in items {
-            if let Ok(now) = capture(node, &item, None) {
-                records.push(Record::After { item, now, run: open.run.clone() });
-            }
+    for (item, former) in changed {
+        if !journal.read(|ledger| ledger.knows(&item, &open.run)) {
+            let run = open.run.clone();
+            records.push(Record::Before { item, former, run, time: open.time });
         }
     }
-    records.push(Record::PackagesDone);
-    journal.write(&records).map_err(|error| format!("the journal cannot be written: {error}"))
+    records.extend(open.owners.iter().map(|owner| Record::Touched {
+        owner: owner.clone(),
+        items: items.clone(),
+        owes: Vec::new(),
+        sensitive: false,
+        run: open.run.clone(),
+        time: open.time,
+    }));
+    for item in items {
+        if let Ok(now) = capture(node, &item, None) {
+            records.push(Record::After { item, now, run: open.run.clone() });
+        }
+    }
+    Ok(records)
 }
 
 /// Has systemd read its unit files again, where a run that was cut off owes it: what was done, as a sentence.
@@ -242,10 +258,20 @@ impl Runner<'_> {
             }
             all.push(items);
         }
-        let is_package = |task: &&u32| self.slots[**task as usize].class == Class::Package;
+        let is_package = |task: &&u32| self.slots[**task as usize].changes_packages();
         let owners: Vec<Owner> =
             tasks.iter().filter(is_package).flat_map(|task| self.owners(*task)).collect();
-        if !owners.is_empty() {
+        let open = journal.read(|ledger| ledger.open.clone());
+        if let Some(open) = open.filter(|_| !owners.is_empty()) {
+            // Begun by a run that was killed: what it had not brought yet comes with ours.
+            let owners = open.owners.into_iter().chain(owners).collect::<BTreeSet<_>>();
+            records.push(Record::Packages {
+                snapshot: open.snapshot,
+                owners: owners.into_iter().collect(),
+                run: open.run,
+                time: open.time,
+            });
+        } else if !owners.is_empty() {
             let snapshot =
                 postcard::to_extend(&Snapshot::take(node)?, Vec::new()).map_err(|error| error.to_string())?;
             let snapshot = journal
@@ -309,9 +335,7 @@ impl Runner<'_> {
 
     /// Closes the package manager's transaction that [`Self::remember`] opened.
     pub(super) fn transaction_ended(&self) {
-        if let Err(reason) = close_transaction(self.around.journal, self.around.node) {
-            (self.around.send)(Event::Note(reason));
-        }
+        close_transaction(&self.around, true);
     }
 
     /// A task that found everything as wanted, where an earlier run made it so: its role wants it, too.

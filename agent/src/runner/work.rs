@@ -203,7 +203,7 @@ impl Runner<'_> {
             for ((Differing { task, .. }, end), items) in differing.iter().zip(&ends).zip(&items) {
                 self.remember_after(*task, items, matches!(end.outcome, Outcome::Ok | Outcome::Changed));
             }
-            if differing.iter().any(|differing| self.slots[differing.task as usize].class == Class::Package) {
+            if differing.iter().any(|differing| self.slots[differing.task as usize].changes_packages()) {
                 self.transaction_ended();
             }
         }
