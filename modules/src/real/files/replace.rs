@@ -63,7 +63,7 @@ impl Names {
 
     /// The process that made a temporary name, if it still runs. Another one may have got its id.
     pub(super) fn is_maker_alive(name: &OsStr) -> bool {
-        let run = std::str::from_utf8(&name.as_bytes()[4..12]).ok();
+        let run = name.to_str().and_then(|name| name.get(4..12));
         let run = run.and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or_default();
         let maker = i32::try_from(run >> RANDOM_BITS).ok().and_then(Pid::from_raw);
         maker.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(Errno::SRCH))
