@@ -28,7 +28,7 @@ use cm_wire::{AddedTask, Begin, Change, Done, Event, Mode, Notice, Outcome, Task
 use crate::{
     contents::ContentStore,
     guard::Guard,
-    journal::Journal,
+    journal::{Journal, Record},
     undo::{self, Added, Selected},
 };
 use guarding::Guarding;
@@ -222,6 +222,15 @@ fn undo(begin: &Begin, slots: &[Slot], around: &Surroundings<'_>) -> Result<Vec<
     orphans::add(begin, slots, around, &mut selected);
     for note in selected.notes {
         (around.send)(Event::Note(note));
+    }
+    if let Some(Undo::Roles(roles)) = &begin.undo
+        && begin.mode == Mode::Apply
+        && !selected.shared.is_empty()
+    {
+        let released = Record::Released { items: selected.shared, roles: Some(roles.clone()) };
+        if let Err(error) = around.journal.write_soon(&[released]) {
+            (around.send)(Event::Note(format!("the journal cannot be written: {error}")));
+        }
     }
     // Tasks are numbered in u32 on the wire.
     Ok(undo::order(selected.taken, node, slots.len() as u32))

@@ -259,10 +259,13 @@ impl Runner<'_> {
             all.push(items);
         }
         let is_package = |task: &&u32| self.slots[**task as usize].changes_packages();
+        let packages = tasks.iter().any(|task| is_package(&task));
+        // What comes along with what the node takes back is nobody's.
+        let wanted = |task: &&u32| self.slots[**task as usize].added.is_none();
         let owners: Vec<Owner> =
-            tasks.iter().filter(is_package).flat_map(|task| self.owners(*task)).collect();
+            tasks.iter().filter(is_package).filter(wanted).flat_map(|task| self.owners(*task)).collect();
         let open = journal.read(|ledger| ledger.open.clone());
-        if let Some(open) = open.filter(|_| !owners.is_empty()) {
+        if let Some(open) = open.filter(|_| packages) {
             // Begun by a run that was killed: what it had not brought yet comes with ours.
             let owners = open.owners.into_iter().chain(owners).collect::<BTreeSet<_>>();
             records.push(Record::Packages {
@@ -271,7 +274,7 @@ impl Runner<'_> {
                 run: open.run,
                 time: open.time,
             });
-        } else if !owners.is_empty() {
+        } else if packages {
             let snapshot =
                 postcard::to_extend(&Snapshot::take(node)?, Vec::new()).map_err(|error| error.to_string())?;
             let snapshot = journal

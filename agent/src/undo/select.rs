@@ -18,6 +18,8 @@ pub struct Selected {
     pub taken: Vec<Taken>,
     /// What stays, and why.
     pub notes: Vec<String>,
+    /// What stays since other roles want it, too: those that are taken off want it no more.
+    pub shared: Vec<Item>,
 }
 
 impl Memory {
@@ -181,6 +183,7 @@ pub fn of_roles(ledger: &Ledger, node: &dyn Node, roles: &[String]) -> Selected 
         }
         if let Some(other) = memory.owners.keys().find(|owner| !meant(&owner.role)) {
             shared.entry(&other.role).or_default().push(item.to_string());
+            selected.shared.push(item.clone());
             continue;
         }
         selected.original(node, item, memory);
