@@ -37,8 +37,12 @@ pub(in crate::real) const PACKAGES: &[(&str, &str, &str)] = &[
 
 /// The programs this needs, or why they cannot be used.
 fn missing() -> Option<String> {
-    let programs =
-        ["/usr/bin/dnf", "/usr/bin/rpmbuild", "/usr/bin/createrepo_c", "/etc/dnf/plugins/versionlock.conf"];
+    let programs = [
+        "/usr/bin/dnf",
+        "/usr/bin/rpmbuild",
+        "/usr/bin/createrepo_c",
+        "/usr/lib/python3/dist-packages/dnf-plugins/versionlock.py",
+    ];
     if let Some(program) = programs.iter().find(|program| !Path::new(program).exists()) {
         return Some(format!(
             "{program} is not there: apt-get install dnf rpm createrepo-c dnf-plugins-core"

@@ -1,6 +1,6 @@
 //! On a real root, with Debian's zypper and the packages that dnf is tested with.
 
-use std::{path::Path, sync::Mutex};
+use std::sync::Mutex;
 
 use tempfile::TempDir;
 
@@ -13,7 +13,7 @@ use crate::{
         Transacted,
     },
     real::{
-        dnf::tests::{PACKAGES, built, skipped, transaction},
+        dnf::tests::{PACKAGES, built, transaction},
         manager::Managed,
     },
 };
@@ -39,12 +39,8 @@ impl Commands for Machine {
 }
 
 impl Machine {
-    fn new() -> Option<Self> {
-        if !Path::new("/usr/bin/zypper").exists() {
-            skipped("zypper on a real root", "/usr/bin/zypper is not there: apt-get install zypper");
-            return None;
-        }
-        let built = built()?;
+    fn new() -> Self {
+        let built = built().expect("rpmbuild and root are needed");
         let folder = tempfile::tempdir().unwrap();
         let repository = folder.path().join("repository");
         fs::create_dir(&repository).unwrap();
@@ -61,7 +57,7 @@ impl Machine {
         let source =
             format!("[own]\nname=own\nbaseurl=file://{}\nenabled=1\ngpgcheck=0\n", repository.display());
         fs::write(folder.path().join("root/etc/zypp/repos.d/own.repo"), source).unwrap();
-        Some(Self { folder, state: ZypperState::default(), ran: Mutex::default() })
+        Self { folder, state: ZypperState::default(), ran: Mutex::default() }
     }
 
     fn with<T>(&self, act: impl FnOnce(&Managed<'_>) -> T) -> T {
@@ -97,8 +93,9 @@ impl Machine {
 }
 
 #[test]
+#[ignore = "Debian's zypper and dnf-plugins-core cannot be installed together; run it after apt-get install zypper"]
 fn packages_come_move_are_marked_held_and_go() {
-    let Some(machine) = Machine::new() else { return };
+    let machine = Machine::new();
     let wanted =
         [("a", InstallVersion("1.*".into())), ("app", Install), ("bad", Install), ("nobody", Install)];
     let predicted = machine.with(|zypper| zypper.predict(&[], &transaction(&wanted)));
