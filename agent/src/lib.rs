@@ -11,6 +11,7 @@ pub mod journal;
 pub mod lock;
 pub mod memory;
 pub mod outbox;
+mod package_files;
 pub mod privacy;
 pub mod restart;
 pub mod runner;

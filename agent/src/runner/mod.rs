@@ -201,6 +201,10 @@ fn run_slots(begin: &Begin, slots: Vec<Slot>, around: Surroundings<'_>) -> Resul
         done,
     };
     runner.first_look();
+    let packages_differ = |slot: &Slot| slot.changes_packages() && !matches!(slot.first, Ok(Seen::AsWanted));
+    if begin.mode == Mode::Apply && !runner.slots.iter().any(packages_differ) {
+        close_transaction(&runner.around, true);
+    }
     runner.work_through();
     if begin.mode == Mode::Apply {
         close_transaction(&runner.around, true);

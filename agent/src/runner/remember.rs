@@ -15,7 +15,10 @@ use cm_wire::{Event, Mode};
 use serde::{Deserialize, Serialize};
 
 use super::{Runner, Surroundings};
-use crate::journal::{Journal, OpenTransaction, Owner, Record};
+use crate::{
+    journal::{Journal, OpenTransaction, Owner, Record},
+    package_files,
+};
 
 /// What owes a daemon-reload; no unit has such a name.
 const SYSTEMD: &str = "systemd";
@@ -205,6 +208,41 @@ impl Runner<'_> {
         })
     }
 
+    /// A unit that is met for the first time, and came with a package that `cm` brought in an earlier run (one
+    /// that was cut off before its service was looked at): before that run it was not there.
+    fn came_with_package(&self, item: &Item, now: &Former) -> Vec<Record> {
+        let Item::Unit(name) = item else { return Vec::new() };
+        let brought: Vec<(String, String, u64)> = self.around.journal.read(|ledger| {
+            if ledger.items.get(item).is_some_and(|memory| memory.original().is_some()) {
+                return Vec::new();
+            }
+            let packages = ledger.items.iter().filter_map(|(item, memory)| match item {
+                Item::Package(name) if memory.original() == Some(&Former::Absent) => {
+                    let first = memory.versions.get(memory.base)?;
+                    (first.run != self.begin.run).then(|| (name.clone(), first.run.clone(), first.time))
+                }
+                _ => None,
+            });
+            packages.collect()
+        });
+        if brought.is_empty() {
+            return Vec::new();
+        }
+        let node = self.around.node;
+        let Some(file) = package_files::fragment(node, name) else { return Vec::new() };
+        let Some((_, run, time)) =
+            brought.into_iter().find(|(package, ..)| package_files::belongs(node, &file, package))
+        else {
+            return Vec::new();
+        };
+        let absent =
+            Former::Unit { load: "not-found".into(), active: "inactive".into(), file: String::new() };
+        vec![
+            Record::Before { item: item.clone(), former: absent, run: run.clone(), time },
+            Record::After { item: item.clone(), now: now.clone(), run },
+        ]
+    }
+
     /// Writes down what is there, who changes it and what that owes, before the change. The things of each
     /// task.
     pub(super) fn remember(&self, tasks: &[u32]) -> Result<Vec<Vec<Item>>, Unremembered> {
@@ -238,6 +276,7 @@ impl Runner<'_> {
                             file.size
                         )));
                     }
+                    records.extend(self.came_with_package(item, &former));
                     records.push(Record::Before { item: item.clone(), former, run: run.clone(), time });
                 }
             }
@@ -327,6 +366,7 @@ impl Runner<'_> {
         for (item, former) in &slot.initial {
             if !journal.read(|ledger| ledger.knows(item, run)) {
                 let former = former.clone();
+                records.extend(self.came_with_package(item, &former));
                 records.push(Record::Before { item: item.clone(), former, run: run.clone(), time });
             }
         }

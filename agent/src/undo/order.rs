@@ -1,10 +1,7 @@
 //! The graph of what is taken back: services stop first, packages go last, what lies in a directory goes before
 //! it.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use cm_modules::{
     Node, Resource,
@@ -13,10 +10,7 @@ use cm_modules::{
 use cm_wire::{Notify, Task};
 
 use super::Taken;
-use crate::journal::Owner;
-
-/// The longest list of a package's files that is read, in bytes.
-const FILES_LIMIT: u64 = 64 * 1024 * 1024;
+use crate::{journal::Owner, package_files};
 
 /// A task that the node made itself.
 pub struct Added {
@@ -117,19 +111,9 @@ fn add_debtors(taken: &mut Vec<Taken>, node: &dyn Node) {
 /// Whether a unit's file belongs to a package that goes.
 fn goes_with_a_package(unit: &Item, taken: &[Taken], node: &dyn Node) -> bool {
     let Item::Unit(name) = unit else { return false };
-    let units = node.units(std::slice::from_ref(name)).unwrap_or_default();
-    let Some(fragment) = units.get(name).map(|unit| unit.fragment.as_str()).filter(|path| !path.is_empty())
-    else {
-        return false;
-    };
-    // The same file where /lib is a link to /usr/lib.
-    let other = fragment.strip_prefix("/usr").unwrap_or(fragment);
+    let Some(file) = package_files::fragment(node, name) else { return false };
     taken.iter().any(|taken| match (&taken.item, &taken.former) {
-        (Item::Package(package), Former::Absent) => {
-            let files = Path::new("/var/lib/dpkg/info").join(format!("{package}.list"));
-            let text = node.read(&files, FILES_LIMIT).unwrap_or_default();
-            String::from_utf8_lossy(&text).lines().any(|line| line == fragment || line == other)
-        }
+        (Item::Package(package), Former::Absent) => package_files::belongs(node, &file, package),
         _ => false,
     })
 }
