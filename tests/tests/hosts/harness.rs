@@ -61,7 +61,11 @@ fn every_case_of_every_module_on_a_real_host() {
     let what = format!("harness on {HOST}");
     let _ = repository.cm(&format!("run true on {HOST}")).exits(0);
     let prepared = look(hosts, HOST);
-    repository.converges(&what);
+    let changed = repository.converges(&what);
+    let differs = |played: &&Played| !played.case.at_rest;
+    for played in all.iter().filter(differs) {
+        assert!(changed.iter().any(|task| task.task == played.id), "{} changed nothing", played.id);
+    }
     let run = last_change(&repository);
     let _ = repository.cm(&format!("rollback {run} on {HOST} --yes")).exits(0);
     let left: Vec<String> = differences(&prepared, &look(hosts, HOST))
@@ -70,11 +74,7 @@ fn every_case_of_every_module_on_a_real_host() {
         .collect();
     assert_eq!(left, [""; 0], "after the rollback");
 
-    let changed = repository.converges(&what);
-    let differs = |played: &&Played| !played.case.at_rest;
-    for played in all.iter().filter(differs) {
-        assert!(changed.iter().any(|task| task.task == played.id), "{} changed nothing", played.id);
-    }
+    repository.converges(&what);
     let facts = |facts: &mut dyn Iterator<Item = (&str, &Fact)>| {
         let lines: String = facts
             .map(|(id, fact)| format!("{} || echo {}\n", condition(fact), text(&format!("{id}: {fact:?}"))))

@@ -30,10 +30,14 @@ const LEFT: &[&str] = &[
     "/var/lib/cm",
 ];
 
-/// Prints all that is compared: `KIND NAME STATE` in records that end with NUL.
+/// Prints all that is compared: `KIND NAME STATE` in records that end with NUL. Accounts are compared line by
+/// line: who was taken away and brought back is the last in the file, and has
+/// other subordinate ids.
 const LOOK: &str = r##"
 find / -xdev \( -type f -printf 'path %p file %m %U:%G %s\0' -o -type l -printf 'path %p link %U:%G %l\0' -o -printf 'path %p %y %m %U:%G\0' \)
-find / -xdev -type f -size -2000k -print0 | xargs -0 -r sha256sum -z | while IFS= read -r -d '' line; do printf 'content %s %s\0' "${line#*  }" "${line%% *}"; done
+for file in subuid subgid; do cut -d: -f1 /etc/$file | while read -r name; do printf 'line /etc/%s:%s there\0' $file "$name"; done; done
+for file in passwd group shadow gshadow; do sort /etc/$file | while IFS= read -r line; do printf 'line /etc/%s:%s there\0' $file "$(echo "$line" | tr ' ' _)"; done; done
+find / -xdev -type f -size -2000k ! -path /etc/passwd ! -path /etc/group ! -path /etc/shadow ! -path /etc/gshadow ! -path /etc/subuid ! -path /etc/subgid -print0 | xargs -0 -r sha256sum -z | while IFS= read -r -d '' line; do printf 'content %s %s\0' "${line#*  }" "${line%% *}"; done
 dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\n' | while read -r name state; do printf 'package %s %s\0' "$name" "$state"; done
 apt-mark showmanual | while read -r name; do printf 'manual %s yes\0' "$name"; done
 getent passwd | while IFS=: read -r name rest; do printf 'user %s %s\0' "$name" "$rest"; done

@@ -153,7 +153,7 @@ tasks:
 fn repository(hosts: &Hosts) -> Repository {
     let repository = Repository::with_groups(hosts, "  whole: { hosts: [whole] }\n");
     repository.role("whole", ROLE);
-    repository.write("roles/whole/templates/page.html.j2", "<p>{{ word }} on {{ node.hostname }}</p>\n");
+    repository.write("roles/whole/templates/page.html.j2", "<p>{{ word }} on {{ node.os.name }}</p>\n");
     repository.write("roles/whole/files/site/index.html", "<h1>site</h1>\n");
     repository.write("roles/whole/files/site/css/a b.css", "a{}\n");
     repository

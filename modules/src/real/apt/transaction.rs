@@ -43,13 +43,16 @@ impl Apt<'_> {
             Ok(resolved) => resolved,
             Err(problem) => return nothing_predicted(&transaction.requests, &problem),
         };
+        // What was asked before is simulated with it, and needs the options that it needed alone.
+        let requests = before.iter().chain(&transaction.requests).cloned().collect();
+        let asked = Transaction { requests, ..transaction.clone() };
         let before: Vec<String> = match self.resolve(before, true, transaction.deadline) {
             Ok(before) => words(before.steps.iter().filter_map(|step| step.as_ref().ok())),
             Err(_) => Vec::new(),
         };
         let mut results: Vec<Result<(), Refusal>> =
             resolved.steps.iter().map(|step| step.as_ref().map(|_| ()).map_err(Clone::clone)).collect();
-        let simulated = match self.single_out(&before, &resolved, transaction) {
+        let simulated = match self.single_out(&before, &resolved, &asked) {
             Ok((simulated, refused)) => {
                 for (index, problem) in refused {
                     // What it needs may come from another source.
