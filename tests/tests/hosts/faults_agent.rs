@@ -102,17 +102,15 @@ fn killed_again_and_again() {
     let repository = repository(hosts);
     unchain(hosts, HOST, "chain");
     let mut shell = Shell::on(hosts, HOST);
-    let mut done = 0;
-    for _ in 0..4 {
+    for steps in 2..6 {
         let mut run = repository.watch("apply chain on agents");
         run.until(|event| event["event"] == "planned");
         shell.say(&format!("agent=$(pgrep -x -f '{AGENT}')"));
-        // Two steps further each time.
-        run.after_tasks(done + 2);
+        // A step further each time.
+        run.after_tasks(steps);
         shell.say("kill -9 $agent");
         let _ = run.finish();
         no_agent(hosts, HOST, Duration::from_secs(10));
-        done += 1;
     }
     recovers(hosts, &repository, HOST, "chain on agents");
 }
