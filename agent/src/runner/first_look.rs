@@ -50,7 +50,10 @@ impl Runner<'_> {
         }
         let node = self.around.node;
         for slot in &mut self.slots {
-            let units = slot.made.iter().filter(|item| matches!(item, Item::Unit(_)));
+            // A group goes with its user, a package with another: what is taken back may be gone at its turn.
+            let alive = |item: &&Item| matches!(item, Item::User(_) | Item::Group(_) | Item::Package(_));
+            let taken = slot.added.iter().map(|added| &added.item).filter(alive);
+            let units = slot.made.iter().filter(|item| matches!(item, Item::Unit(_))).chain(taken);
             slot.initial =
                 units.filter_map(|item| Some((item.clone(), capture(node, item, None).ok()?))).collect();
         }

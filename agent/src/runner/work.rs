@@ -49,7 +49,7 @@ impl Runner<'_> {
             if settled {
                 self.pay(*task);
             }
-            if ending == Ending::Quiet && settled {
+            if settled {
                 self.release(*task);
             }
             self.end(&mut progress, *task, ending);

@@ -8,7 +8,7 @@ const HOST: &str = "undone";
 fn state(hosts: &Hosts) -> String {
     hosts.sh(
         HOST,
-        "cd /srv/undo && find . -printf '%p %y %m %u:%g %s %T@ %l\\n' | sort; find . -type f | sort | xargs cat; \
+        "cd /srv/undo && find . -type f -printf '%p %m %u:%g %s %T@\\n' | sort; find . ! -type f -printf '%p %y %m %u:%g %l\\n' | sort; find . -type f | sort | xargs cat; \
          getent passwd undoer || true; dpkg-query -W -f '${Package} ${Version}\\n' 'cm-lab-*' 2>/dev/null || true; \
          apt-mark showmanual | grep cm-lab || true",
     )
