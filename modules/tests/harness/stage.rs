@@ -68,8 +68,8 @@ pub struct Stage {
 }
 
 enum Kind {
-    Fake(Overlay<'static>),
-    Tree(Real),
+    Fake(Box<Overlay<'static>>),
+    Tree(Box<Real>),
 }
 
 impl Stage {
@@ -84,7 +84,7 @@ impl Stage {
                 }
                 let stage = Self {
                     place,
-                    node: Kind::Fake(fake),
+                    node: Kind::Fake(Box::new(fake)),
                     base: Path::new("/srv").join(name),
                     root: "/".into(),
                     _directory: None,
@@ -98,7 +98,7 @@ impl Stage {
                 let base = directory.path().join(name);
                 let stage = Self {
                     place,
-                    node: Kind::Tree(Real::new()),
+                    node: Kind::Tree(Box::new(Real::new())),
                     base,
                     root: directory.path().to_owned(),
                     _directory: Some(directory),
@@ -121,8 +121,8 @@ impl Stage {
     /// The node itself.
     pub fn node(&self) -> &dyn Node {
         match &self.node {
-            Kind::Fake(fake) => fake,
-            Kind::Tree(real) => real,
+            Kind::Fake(fake) => &**fake,
+            Kind::Tree(real) => &**real,
         }
     }
 

@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -45,7 +46,8 @@ fn can_trace() -> bool {
     }
     let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
     assert!(!ci, "CI wants all tests to run: strace cannot trace a process here");
-    eprintln!("\nskipped: strace is missing or may not trace");
+    // A closed standard error hides the line, and nothing else.
+    let _ = writeln!(std::io::stderr(), "\nskipped: strace is missing or may not trace");
     false
 }
 
@@ -67,22 +69,22 @@ fn everything(all: bool) {
     }
     over_cases(&[Where::Tree], |module, case, _| {
         let setting = Setting::new(module, case);
-        let (calls, wanted, whole) = match setting.undisturbed() {
-            Ok(found) => found,
+        let undisturbed = match setting.undisturbed() {
+            Ok(undisturbed) => undisturbed,
             Err(broken) => return vec![broken],
         };
         // The models of all others are tried everywhere; of the rest, places spread over the run.
         let every = all || matches!(format!("{module}/{}", case.name).as_str(), "file/new" | "file/replaced");
-        let step = if every { 1 } else { calls.len().div_ceil(PLACES).max(1) };
+        let step = if every { 1 } else { undisturbed.calls.len().div_ceil(PLACES).max(1) };
         let mut broken = Vec::new();
-        for (index, call) in calls.iter().enumerate().filter(|(index, _)| index % step == 0) {
+        for (index, call) in undisturbed.calls.iter().enumerate().filter(|(index, _)| index % step == 0) {
             let errors: &[&str] = match (all, index % 2) {
                 (true, _) => &["error=EIO", "error=ENOSPC", "signal=KILL"],
                 (false, 0) => &["error=EIO", "signal=KILL"],
                 (false, _) => &["error=ENOSPC", "signal=KILL"],
             };
             for fault in errors {
-                let found = setting.disturbed(call, fault, &wanted, &whole);
+                let found = setting.disturbed(call, fault, &undisturbed);
                 broken.extend(
                     found
                         .into_iter()
@@ -92,6 +94,16 @@ fn everything(all: bool) {
         }
         broken
     });
+}
+
+/// A run without faults.
+struct Undisturbed {
+    /// Its calls that may have changed something, in order.
+    calls: Vec<Call>,
+    /// What it leaves.
+    wanted: Snapshot,
+    /// All contents that files may have at any time.
+    whole: Vec<Vec<u8>>,
 }
 
 /// A case that is run by a process of its own, again and again.
@@ -116,8 +128,8 @@ impl<'a> Setting<'a> {
         path
     }
 
-    /// A run without faults: its writing calls, what it leaves, and all contents that files may have.
-    fn undisturbed(&self) -> Result<(Vec<Call>, Snapshot, Vec<Vec<u8>>), String> {
+    /// Runs it to its end.
+    fn undisturbed(&self) -> Result<Undisturbed, String> {
         let (stage, case) = Stage::of(Where::Tree, "case", self.case);
         let task = self.task(&stage, &case);
         let log = stage.root.with_extension("log");
@@ -135,11 +147,11 @@ impl<'a> Setting<'a> {
         }
         let new = contents(stage.node(), &stage.base);
         let whole = old.into_values().chain(new.into_values()).collect();
-        Ok((
-            calls(&String::from_utf8_lossy(&text?)),
-            relative(&self.state(&stage, &case), &stage.root),
+        Ok(Undisturbed {
+            calls: calls(&String::from_utf8_lossy(&text?)),
+            wanted: relative(&self.state(&stage, &case), &stage.root),
             whole,
-        ))
+        })
     }
 
     fn state(&self, stage: &Stage, case: &Case) -> Snapshot {
@@ -147,7 +159,7 @@ impl<'a> Setting<'a> {
     }
 
     /// What is broken when this call fails or is never made.
-    fn disturbed(&self, call: &Call, fault: &str, wanted: &Snapshot, whole: &[Vec<u8>]) -> Vec<String> {
+    fn disturbed(&self, call: &Call, fault: &str, undisturbed: &Undisturbed) -> Vec<String> {
         let (stage, case) = Stage::of(Where::Tree, "case", self.case);
         let task = self.task(&stage, &case);
         let inject = format!("inject={}:{fault}:when={}", call.name, call.number);
@@ -158,7 +170,7 @@ impl<'a> Setting<'a> {
             broken.push("the run does not see that it failed".to_owned());
         }
         for (path, content) in contents(stage.node(), &stage.base) {
-            if !whole.contains(&content) && !is_temporary(&path) {
+            if !undisturbed.whole.contains(&content) && !is_temporary(&path) {
                 broken.push(format!("{} is half written: {}", path.display(), content.escape_ascii()));
             }
         }
@@ -167,7 +179,7 @@ impl<'a> Setting<'a> {
         if !next.success() {
             broken.push(format!("the next run ends with {next}"));
         }
-        let left = difference(wanted, &relative(&self.state(&stage, &case), &stage.root));
+        let left = difference(&undisturbed.wanted, &relative(&self.state(&stage, &case), &stage.root));
         if !left.is_empty() {
             broken.push(format!("the next run ends otherwise: {left:#?}"));
         }

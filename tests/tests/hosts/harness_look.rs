@@ -113,3 +113,11 @@ fn is_restless(name: &str) -> bool {
     .iter()
     .any(|start| unit.starts_with(start))
 }
+
+#[test]
+fn what_may_be_left_is_in_the_documentation() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/node.md");
+    let text = std::fs::read_to_string(path).expect("the documentation");
+    let unsaid: Vec<&&str> = LEFT.iter().filter(|left| !text.contains(&format!("`{left}`"))).collect();
+    assert!(unsaid.is_empty(), "docs/node.md does not name {unsaid:?}");
+}
