@@ -118,7 +118,10 @@ fn boot(purpose: &str, hosts: &[(&str, Release)]) -> Hosts {
 
 /// A process of its own that takes the lab down when this one has ended: a killed suite leaves nothing behind.
 fn undertaker(name: &str, folder: &Path) -> ChildStdin {
-    let script = "read -r _; \"$1\" lab down \"$2\"; rm -r \"$3\"";
+    // A `cm` that a test did not wait for works in a repository below the folder: it goes first.
+    let script = "read -r _; \
+         for p in /proc/[0-9]*; do case \"$(readlink \"$p/cwd\")\" in \"$3\"/*) kill -9 \"${p#/proc/}\";; esac; done; \
+         \"$1\" lab down \"$2\"; rm -r \"$3\"";
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script, "cm-suite-undertaker"]).arg(program()).arg(name).arg(folder).process_group(0);
     let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
