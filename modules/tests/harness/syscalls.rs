@@ -26,9 +26,6 @@ const WRITING: &str = "?open,?creat,openat,openat2,write,pwrite64,writev,ftrunca
     ?chmod,fchmod,fchmodat,?chown,fchown,?lchown,fchownat,fsetxattr,setxattr,lsetxattr,fremovexattr,\
     removexattr,utimensat,?copy_file_range,sendfile,mknodat";
 
-/// At most so many places a case where not everything is tried.
-const PLACES: usize = 9;
-
 /// A system call of the one process that is traced.
 #[derive(Clone, Debug, PartialEq)]
 struct Call {
@@ -52,18 +49,7 @@ fn can_trace() -> bool {
 }
 
 #[test]
-fn any_system_call_may_fail_or_be_the_last() {
-    everything(false);
-}
-
-/// The same at every single place, with full disks as well as broken ones: minutes.
-#[test]
-#[ignore = "takes minutes; the test above tries a part of it"]
 fn every_system_call_may_fail_or_be_the_last() {
-    everything(true);
-}
-
-fn everything(all: bool) {
     if !can_trace() {
         return;
     }
@@ -73,17 +59,9 @@ fn everything(all: bool) {
             Ok(undisturbed) => undisturbed,
             Err(broken) => return vec![broken],
         };
-        // The models of all others are tried everywhere; of the rest, places spread over the run.
-        let every = all || matches!(format!("{module}/{}", case.name).as_str(), "file/new" | "file/replaced");
-        let step = if every { 1 } else { undisturbed.calls.len().div_ceil(PLACES).max(1) };
         let mut broken = Vec::new();
-        for (index, call) in undisturbed.calls.iter().enumerate().filter(|(index, _)| index % step == 0) {
-            let errors: &[&str] = match (all, index % 2) {
-                (true, _) => &["error=EIO", "error=ENOSPC", "signal=KILL"],
-                (false, 0) => &["error=EIO", "signal=KILL"],
-                (false, _) => &["error=ENOSPC", "signal=KILL"],
-            };
-            for fault in errors {
+        for call in &undisturbed.calls {
+            for fault in ["error=EIO", "error=ENOSPC", "signal=KILL"] {
                 let found = setting.disturbed(call, fault, &undisturbed);
                 broken.extend(
                     found
