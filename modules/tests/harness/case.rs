@@ -19,7 +19,8 @@
 //! `Host` (a role on a Debian 12 host of the lab, together with all other cases: names of accounts, packages
 //! and units must be the case's own). Programs that the module runs on the fake node are [`Case::programs`].
 //! Damage that is not to be taken back byte for byte (a line elsewhere in the file) is [`Case::loose_drift`].
-//! `CASE=MODULE cargo test -p cm-modules --test harness` runs the checks of one module, `CASE=MODULE/NAME` of one case.
+//! `CASE=MODULE cargo test -p cm-modules --test harness` runs the checks of one module, `CASE=MODULE/NAME` of one
+//! case.
 #![allow(dead_code, reason = "the hosts of the lab use another part of it than the fake node does")]
 
 use std::{

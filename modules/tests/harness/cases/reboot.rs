@@ -14,7 +14,7 @@ pub fn cases() -> Cases {
             )
             .fake()
             .before([file("reboot-required", "", 0o644)])
-            .drift(
+            .loose_drift(
                 ["policy", "marker"],
                 "restart",
                 [file("reboot-required", "*** required\n", 0o644)],
