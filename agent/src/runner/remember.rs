@@ -391,7 +391,9 @@ impl Runner<'_> {
         let items: Vec<Item> = self.around.journal.read(|ledger| {
             let unclaimed = |item: &&Item| {
                 ledger.items.get(*item).is_some_and(|memory| {
-                    !memory.owners.is_empty() && owners.iter().any(|owner| !memory.owners.contains_key(owner))
+                    // Nobody wants it where a rollback of a rollback put it there: then this role does again.
+                    let is_ours = !memory.owners.is_empty() || memory.original().is_some();
+                    is_ours && owners.iter().any(|owner| !memory.owners.contains_key(owner))
                 })
             };
             slot.made.iter().filter(unclaimed).cloned().collect()

@@ -203,6 +203,17 @@ fn a_run_is_taken_back_and_the_one_before_it_stands() {
 }
 
 #[test]
+fn what_a_rollback_of_a_rollback_put_there_belongs_to_whoever_wants_it() {
+    let host = Host::new();
+    host.apply("1", vec![host.file("web", "a", "one")]);
+    host.undo("2", of_run("1")).unwrap();
+    host.undo("3", of_run("2")).unwrap();
+    host.apply("4", vec![host.file("web", "a", "one")]);
+    host.undo("5", of_role("web")).unwrap();
+    assert_eq!(host.read("a"), None);
+}
+
+#[test]
 fn what_somebody_else_changed_is_refused_by_name_and_forced_keeps_it_beside() {
     let host = Host::new();
     host.apply("1", vec![host.file("web", "a", "one"), host.file("web", "b", "one")]);
