@@ -6,11 +6,12 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Write as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
 use cm_wire::Value;
+use tempfile::NamedTempFile;
 
 use crate::{
     case::{Case, Where, content_of},
@@ -96,30 +97,27 @@ impl<'a> Setting<'a> {
     }
 
     /// The task in a file that the program reads.
-    fn task(&self, stage: &Stage, case: &Case) -> PathBuf {
+    fn task(&self, case: &Case) -> NamedTempFile {
         let mut given = Vec::new();
         case.params.values().for_each(|value| collect(value, &mut given));
         let task: lone_task::Task = (self.module.to_owned(), case.params.clone(), given);
-        // Outside of what is compared.
-        let path = stage.root.with_extension("task");
-        fs::write(&path, cm_wire::encode(&task).unwrap()).unwrap();
-        path
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(&cm_wire::encode(&task).unwrap()).unwrap();
+        file
     }
 
     /// Runs it to its end.
     fn undisturbed(&self) -> Result<Undisturbed, String> {
         let (stage, case) = Stage::of(Where::Tree, "case", self.case);
-        let task = self.task(&stage, &case);
-        let log = stage.root.with_extension("log");
+        let task = self.task(&case);
+        let log = NamedTempFile::new().unwrap();
         let old = contents(stage.node(), &stage.base);
         let trace = format!("trace={WRITING}");
-        let file = log.to_str().expect("temporary folders are named in text");
+        let file = log.path().to_str().expect("temporary folders are named in text");
         let strace = ["strace", "-qq", "-e", &trace, "-o", file];
         let status =
-            lone_task::command(&strace, &task).status().map_err(|error| format!("strace: {error}"))?;
-        let text = fs::read(&log).map_err(|error| error.to_string());
-        let _ = fs::remove_file(&log);
-        let _ = fs::remove_file(&task);
+            lone_task::command(&strace, task.path()).status().map_err(|error| format!("strace: {error}"))?;
+        let text = fs::read(log.path()).map_err(|error| error.to_string());
         if !status.success() {
             return Err(format!("the undisturbed run ends with {status}"));
         }
@@ -139,10 +137,10 @@ impl<'a> Setting<'a> {
     /// What is broken when this call fails or is never made.
     fn disturbed(&self, call: &Call, fault: &str, undisturbed: &Undisturbed) -> Vec<String> {
         let (stage, case) = Stage::of(Where::Tree, "case", self.case);
-        let task = self.task(&stage, &case);
+        let task = self.task(&case);
         let inject = format!("inject={}:{fault}:when={}", call.name, call.number);
         let strace = ["strace", "-qq", "-o", "/dev/null", "-e", &inject];
-        let cut = lone_task::command(&strace, &task).stderr(Stdio::null()).status().unwrap();
+        let cut = lone_task::command(&strace, task.path()).stderr(Stdio::null()).status().unwrap();
         let mut broken = Vec::new();
         if cut.code() == Some(lone_task::NOT_CONVERGED) {
             broken.push("the run does not see that it failed".to_owned());
@@ -152,8 +150,7 @@ impl<'a> Setting<'a> {
                 broken.push(format!("{} is half written: {}", path.display(), content.escape_ascii()));
             }
         }
-        let next = lone_task::command(&[], &task).status().unwrap();
-        let _ = fs::remove_file(&task);
+        let next = lone_task::command(&[], task.path()).status().unwrap();
         if !next.success() {
             broken.push(format!("the next run ends with {next}"));
         }
