@@ -55,6 +55,8 @@ pub struct Version {
     pub former: Former,
     /// What it became; none where the run was cut off.
     pub after: Option<Former>,
+    /// Nobody wanted it before: its former state is not of `cm`'s making.
+    pub fresh: bool,
 }
 
 /// What a task's wish for a thing entails.
@@ -126,6 +128,7 @@ impl Ledger {
                         time: *time,
                         former: former.clone(),
                         after: None,
+                        fresh: memory.base == memory.versions.len(),
                     });
                 }
             }
@@ -291,7 +294,7 @@ impl Ledger {
         for (item, memory) in &self.items {
             let release = || Record::Released { items: vec![item.clone()], roles: None };
             for (place, version) in memory.versions.iter().enumerate() {
-                if place == memory.base && place > 0 {
+                if version.fresh && place > 0 {
                     records.push(release());
                 }
                 let run = version.run.clone();

@@ -127,7 +127,7 @@ pub fn of_run(
             ));
             continue;
         }
-        let mut taken = memory.taken(item, former.clone(), first <= memory.base);
+        let mut taken = memory.taken(item, former.clone(), memory.versions[first].fresh);
         taken.manner.keep_beside = changed_since;
         selected.taken.push(taken);
     }
@@ -150,7 +150,11 @@ pub fn of_tasks(ledger: &Ledger, run: &str, tasks: &[Owner]) -> Vec<Taken> {
     for (item, memory) in &ledger.items {
         let Some(place) = memory.versions.iter().position(|version| version.run == run) else { continue };
         if memory.owners.keys().any(|owner| tasks.contains(owner)) {
-            taken.push(memory.taken(item, memory.versions[place].former.clone(), place <= memory.base));
+            taken.push(memory.taken(
+                item,
+                memory.versions[place].former.clone(),
+                memory.versions[place].fresh,
+            ));
         }
     }
     // Services that they restarted become again what they were.
