@@ -141,7 +141,9 @@ mod tests {
         let files = RoleFiles::Folder { path: folder.path().to_owned(), shown: "roles/web".into() };
         assert!(files.find("files", "conf/a").is_some());
         let absolute = folder.path().join("secret");
-        for name in ["../secret", "conf/../../secret", "/etc/passwd", absolute.to_str().unwrap(), ".", "", ".."] {
+        for name in
+            ["../secret", "conf/../../secret", "/etc/passwd", absolute.to_str().unwrap(), ".", "", ".."]
+        {
             assert_eq!(files.find("files", name), None, "{name}");
         }
     }

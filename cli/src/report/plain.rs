@@ -44,7 +44,10 @@ pub fn event_line(header: &RunHeader, event: &RunEvent) -> Option<String> {
         }
         RunEvent::Confirmed { host } => format!("{host}: reached over a new connection; the change stays"),
         RunEvent::Restarting { host, task, limit } => {
-            format!("{host}: {} restarts it; waiting for it to be back (at most {limit} s)", one_line(&task.id))
+            format!(
+                "{host}: {} restarts it; waiting for it to be back (at most {limit} s)",
+                one_line(&task.id)
+            )
         }
         RunEvent::Back { host, took } => format!("{host}: back after {:.1} s", *took as f64 / 1e6),
         RunEvent::Note { host, text } => format!("{host}: {}", one_line(text)),

@@ -17,8 +17,8 @@ pub use commands::{Command, Commands, Finished, Live};
 pub(crate) use files::led_astray;
 pub use files::{Attributes, Content, Extended, FileKind, Files, Stat, Validate};
 pub use packages::{
-    InstalledPackage, PackageAction, PackageManager, PackageRequest, Packages, Predicted, Refusal, Remains, Transacted,
-    Transaction, Waiting,
+    InstalledPackage, PackageAction, PackageManager, PackageRequest, Packages, Predicted, Refusal, Remains,
+    Transacted, Transaction, Waiting,
 };
 pub use settings::{SettingKind, Settings};
 pub use streams::{Held, Source, Spool, Streams};

@@ -156,9 +156,7 @@ impl Files for Real {
         let parent = Parent::of(path)?;
         self.files.swept.before_writing(&parent, &self.files.names);
         let old = parent.stat()?;
-        let is = |wanted| {
-            old.as_ref().filter(|stat| FileType::from_raw_mode(stat.st_mode) == wanted)
-        };
+        let is = |wanted| old.as_ref().filter(|stat| FileType::from_raw_mode(stat.st_mode) == wanted);
         if is(FileType::Directory).is_some() {
             return Err(FileKind::Directory.instead_of("a link"));
         }

@@ -148,7 +148,9 @@ fn revision(real: &Real, folder: &Path, common: &Path) -> io::Result<Revision> {
                 return Ok(Revision::Elsewhere);
             }
             let packed = text(real, &common.join("packed-refs"))?.unwrap_or_default();
-            let found = packed.lines().find_map(|line| line.strip_suffix(&name)?.strip_suffix(' ').map(str::to_owned));
+            let found = packed
+                .lines()
+                .find_map(|line| line.strip_suffix(&name)?.strip_suffix(' ').map(str::to_owned));
             return Ok(found.map_or(Revision::Unborn, |found| Revision::of(&found)));
         };
         match found.trim_end().strip_prefix("ref: ") {
@@ -198,8 +200,7 @@ mod tests {
 
     fn git(tree: &Path, line: &str) -> String {
         let line = format!("git -c init.defaultBranch=main -c user.name=t -c user.email=t@example {line}");
-        let output =
-            std::process::Command::new("sh").args(["-c", &line]).current_dir(tree).output().unwrap();
+        let output = std::process::Command::new("sh").args(["-c", &line]).current_dir(tree).output().unwrap();
         assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
