@@ -59,13 +59,15 @@ pub struct Touches {
     pub removes: bool,
     /// It edits a part of what it makes: other tasks may edit other parts.
     pub part: bool,
+    /// It makes the directories above what it makes where they are missing: who needs them comes after it.
+    pub parents: bool,
 }
 
 impl Touches {
     /// Touches nothing that others know of.
     #[must_use]
     pub fn new(class: Class) -> Self {
-        Self { class, makes: Vec::new(), needs: Vec::new(), removes: false, part: false }
+        Self { class, makes: Vec::new(), needs: Vec::new(), removes: false, part: false, parents: false }
     }
 
     /// Adds something it makes.
@@ -100,6 +102,13 @@ impl Touches {
     #[must_use]
     pub fn removes(mut self, removes: bool) -> Self {
         self.removes = removes;
+        self
+    }
+
+    /// Marks it as one that makes missing directories above.
+    #[must_use]
+    pub fn parents(mut self, parents: bool) -> Self {
+        self.parents = parents;
         self
     }
 

@@ -372,6 +372,7 @@ impl Resource for Wanted {
             .makes(Thing::Path(self.task.destination.0.clone()))
             // What is in a folder, beside a task that makes the folder itself.
             .part()
+            .parents(true)
             .owned(self.task.owner.as_deref(), self.task.group.as_deref());
         match &self.from {
             Origin::Node(path) => touches.needs(Thing::Path(path.clone())),

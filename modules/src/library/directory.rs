@@ -250,6 +250,7 @@ impl Resource for Wanted {
             .makes(Thing::Path(self.path.clone()))
             .owned(self.ownership.owner.as_deref(), self.ownership.group.as_deref())
             .removes(self.state == State::Absent)
+            .parents(self.parents)
     }
 
     fn look(&self, context: &Context<'_>) -> Result<Seen, Problem> {

@@ -427,7 +427,8 @@ fn listed(files: &[String]) -> String {
 
 impl Resource for Wanted {
     fn touches(&self) -> Touches {
-        let mut touches = Touches::new(Class::File).makes(Thing::Path(self.task.path.0.clone()));
+        let mut touches =
+            Touches::new(Class::File).makes(Thing::Path(self.task.path.0.clone())).parents(true);
         if let Some(repository) = self.local_repository() {
             touches = touches.needs(Thing::Path(repository.0));
         }

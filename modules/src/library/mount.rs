@@ -263,7 +263,8 @@ impl Resource for Wanted {
             .makes(self.setting())
             .needs(Thing::Path(self.path.clone()))
             .needs(Thing::Path(FSTAB.into()))
-            .removes(removes);
+            .removes(removes)
+            .parents(true);
         match &self.entry {
             // A folder that is bound, or a file that is mounted as a device, comes first.
             Some(entry) if entry.device.starts_with('/') && !entry.device.starts_with("/dev/") => {

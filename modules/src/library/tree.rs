@@ -181,6 +181,7 @@ impl Resource for Wanted {
             .makes(Thing::Path(self.path.clone()))
             // What is in a folder, beside a task that makes the folder itself.
             .part()
+            .parents(true)
             .owned(self.owner.as_deref(), self.group.as_deref())
     }
 

@@ -223,6 +223,19 @@ mod tests {
         assert!(order.contains(&(2, 1)) && order.contains(&(1, 0)));
     }
 
+    /// A plan passed and the apply failed: `/srv/a` came along with `/srv/a/b`, at the same time.
+    #[test]
+    fn a_file_waits_for_what_its_directory_comes_along_with() {
+        let mut deep = path("/srv/a/b/c");
+        deep.touches.parents = true;
+        let mut other = path("/srv/a/d/e");
+        other.touches.parents = true;
+        let tasks = [path("/srv/a/file"), deep, other, path("/srv/file"), path("/etc/ssh/file")];
+        let graph = build(&tasks, &one_role()).unwrap();
+        let edges: Vec<_> = graph.edges.iter().map(|edge| (edge.from, edge.to)).collect();
+        assert_eq!(edges, [(1, 0)]);
+    }
+
     /// A group was removed while the user whose primary group it was still stood: `userdel` and `groupdel` raced.
     #[test]
     fn users_go_before_groups_go() {

@@ -14,17 +14,62 @@ struct Makers<'a> {
     by_thing: HashMap<&'a Thing, Vec<usize>>,
     paths: HashMap<&'a Path, Vec<usize>>,
     mounts: HashMap<&'a Path, Vec<usize>>,
+    /// The first task that makes a directory along with what lies in it.
+    along: HashMap<&'a Path, usize>,
 }
+
+/// Directories of every system: nobody waits for a task that would make them if they were missing.
+const EVERYWHERE: [&str; 24] = [
+    "/etc/apt",
+    "/etc/apt/sources.list.d",
+    "/etc/cron.d",
+    "/etc/default",
+    "/etc/init.d",
+    "/etc/profile.d",
+    "/etc/security",
+    "/etc/ssh",
+    "/etc/ssl",
+    "/etc/systemd",
+    "/etc/systemd/system",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/local",
+    "/usr/local/bin",
+    "/usr/local/lib",
+    "/usr/local/sbin",
+    "/usr/local/share",
+    "/usr/sbin",
+    "/usr/share",
+    "/var/cache",
+    "/var/lib",
+    "/var/log",
+    "/var/spool",
+];
 
 /// All edges of rule (2).
 pub(super) fn edges(tasks: &[GraphTask]) -> Vec<Edge> {
-    let mut makers = Makers { by_thing: HashMap::new(), paths: HashMap::new(), mounts: HashMap::new() };
+    let mut makers = Makers {
+        by_thing: HashMap::new(),
+        paths: HashMap::new(),
+        mounts: HashMap::new(),
+        along: HashMap::new(),
+    };
     for (index, task) in tasks.iter().enumerate() {
         for thing in &task.touches.makes {
             makers.by_thing.entry(thing).or_default().push(index);
             match thing {
-                Thing::Path(path) => makers.paths.entry(path).or_default().push(index),
-                Thing::Mount(path) => makers.mounts.entry(path).or_default().push(index),
+                Thing::Path(path) => {
+                    makers.paths.entry(path).or_default().push(index);
+                    if task.touches.parents && !task.touches.removes {
+                        makers.note_along(path, index);
+                    }
+                }
+                Thing::Mount(path) => {
+                    makers.mounts.entry(path).or_default().push(index);
+                    if task.touches.parents && !task.touches.removes {
+                        makers.note_along(path, index);
+                    }
+                }
                 _ => {}
             }
         }
@@ -54,7 +99,24 @@ pub(super) fn edges(tasks: &[GraphTask]) -> Vec<Edge> {
     edges
 }
 
-impl Makers<'_> {
+impl<'a> Makers<'a> {
+    /// Directories above a path that come along with it, but for those that are everywhere.
+    fn note_along(&mut self, path: &'a Path, task: usize) {
+        for above in path.ancestors().skip(1) {
+            let deep = above.components().count() > 2;
+            if deep && !EVERYWHERE.iter().any(|known| above == Path::new(known)) {
+                self.along.entry(above).or_insert(task);
+            }
+        }
+    }
+
+    /// The task along with which the directory of something comes that makes no directories itself.
+    fn comes_along(&self, tasks: &[GraphTask], task: usize, above: &Path) -> Option<usize> {
+        let maker = *self.along.get(above)?;
+        let waits = !tasks[task].touches.parents && !tasks[task].touches.removes && maker != task;
+        waits.then_some(maker)
+    }
+
     /// Edges from the nearest task that makes something above (or at) `start`.
     fn holders(
         &self,
@@ -74,6 +136,13 @@ impl Makers<'_> {
                 found = others(self.paths.get(above));
             }
             if found.is_empty() {
+                // What lies deeper is made with its own directories; only the nearest is waited for.
+                if Some(above) == start
+                    && let Some(maker) = self.comes_along(tasks, task, above)
+                {
+                    let reason = Reason::Holds(above.display().to_string());
+                    edges.push(Edge { from: maker, to: task, reason });
+                }
                 continue;
             }
             let shown = above.display().to_string();
