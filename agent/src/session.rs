@@ -275,7 +275,8 @@ fn run(
         CatalogError::Undo(reasons) => Refusal::Undo {
             reasons: reasons.iter().map(|reason| redactor.apply(reason).into_owned()).collect(),
             hint: Some(
-                "`--force` takes it back all the same, and keeps changed files as NAME.cm-kept".into(),
+                "`--force` takes back what can be all the same, and keeps changed files as NAME.cm-kept"
+                    .into(),
             ),
         },
         other => Refusal::Protocol { reason: other.to_string() },
@@ -309,4 +310,48 @@ fn take_lock(
             Refusal::State { reason: format!("{} cannot be locked: {error}", state.lock().display()) }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an agent says to a controller that says this and hangs up.
+    fn answers(said: Vec<u8>) -> Vec<FromAgent> {
+        let folder = tempfile::tempdir().unwrap();
+        let (heard, output) = std::io::pipe().unwrap();
+        let listener = std::thread::spawn(move || {
+            let mut heard = heard;
+            let mut bytes = Vec::new();
+            heard.read_to_end(&mut bytes).unwrap();
+            bytes
+        });
+        let state = StateDir::at(folder.path().join("cm"));
+        serve(std::io::Cursor::new(said), output, state);
+        let bytes = listener.join().unwrap();
+        let mut rest = bytes.strip_prefix(AGENT_MARK).unwrap();
+        let mut answers = Vec::new();
+        while let Some((message, used)) = decode(rest).unwrap() {
+            answers.push(message);
+            rest = &rest[used..];
+        }
+        answers
+    }
+
+    #[test]
+    fn a_frame_over_the_limit_is_refused_and_nothing_of_its_size_is_stored() {
+        let mut said = (cm_wire::FRAME_LIMIT as u32 + 1).to_le_bytes().to_vec();
+        said.extend([0; 100]);
+        let answers = answers(said);
+        let Some(FromAgent::Refused(Refusal::Protocol { reason })) = answers.get(1) else {
+            panic!("{answers:?}")
+        };
+        assert!(reason.contains("over the limit"), "{reason}");
+    }
+
+    #[test]
+    fn messages_out_of_order_are_refused() {
+        let answers = answers(cm_wire::encode(&ToAgent::Seal).unwrap());
+        assert!(matches!(answers.get(1), Some(FromAgent::Refused(Refusal::Protocol { .. }))), "{answers:?}");
+    }
 }

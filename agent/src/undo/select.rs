@@ -121,10 +121,13 @@ pub fn of_run(
             && !file.kept
             && !matches!(&now, Former::File(now) if now.content == file.content)
         {
-            reasons.push(format!(
-                "the former content of {item} ({} bytes) was not kept, for want of room",
-                file.size
-            ));
+            let reason =
+                format!("the former content of {item} ({} bytes) was not kept, for want of room", file.size);
+            if force {
+                selected.notes.push(format!("{item} stays as it is: {reason}"));
+            } else {
+                reasons.push(reason);
+            }
             continue;
         }
         let mut taken = memory.taken(item, former.clone(), memory.versions[first].fresh);
