@@ -15,7 +15,7 @@ mod work;
 use std::{
     collections::BTreeMap,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use cm_modules::{
@@ -150,6 +150,9 @@ pub fn run(begin: &Begin, tasks: Vec<Task>, around: Surroundings<'_>) -> Result<
     // What a killed run left open ends with this run's own packages, where it has any: the killed run's
     // package manager may still be at work.
     let own_packages = slots.iter().any(Slot::changes_packages);
+    if begin.undo.is_some() {
+        remember::await_packages(&around, Duration::from_secs(u64::from(begin.lock_wait)));
+    }
     if begin.undo.is_some() || (begin.mode == Mode::Apply && !own_packages) {
         close_transaction(&around, begin.mode == Mode::Apply);
     }

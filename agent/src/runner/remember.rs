@@ -79,6 +79,10 @@ impl Snapshot {
 pub(super) fn close_transaction(around: &Surroundings<'_>, lasting: bool) {
     let journal = around.journal;
     let Some(open) = journal.read(|ledger| ledger.open.clone()) else { return };
+    // The package manager of a run that was killed may still bring more: what it brings is told later.
+    if around.node.packages_busy().is_some() {
+        return;
+    }
     let closed = brought_along(journal, around.node, &open).and_then(|mut records| {
         records.push(Record::PackagesDone);
         if lasting {
@@ -90,6 +94,25 @@ pub(super) fn close_transaction(around: &Surroundings<'_>, lasting: bool) {
     });
     if let Err(reason) = closed {
         (around.send)(Event::Note(format!("what packages brought along is not known: {reason}")));
+    }
+}
+
+/// Waits for a package manager that a killed run left at work: what it brings belongs to what is taken back.
+pub(super) fn await_packages(around: &Surroundings<'_>, limit: Duration) {
+    let until = Instant::now() + limit;
+    let mut told = false;
+    while around.journal.read(|ledger| ledger.open.is_some())
+        && let Some(holder) = around.node.packages_busy()
+        && Instant::now() < until
+        && !(around.stopping)()
+    {
+        if !told {
+            (around.send)(Event::Note(format!(
+                "waiting for {holder}, which an earlier run has left at work"
+            )));
+            told = true;
+        }
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
 

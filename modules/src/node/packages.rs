@@ -186,6 +186,11 @@ pub trait Packages {
     /// When there is no package manager that `cm` knows.
     fn package_list(&self) -> Result<BTreeMap<String, InstalledPackage>, Problem>;
 
+    /// Who is changing packages now, as a person knows it; none where nobody is.
+    fn packages_busy(&self) -> Option<String> {
+        None
+    }
+
     /// What is there of a package that is not installed.
     ///
     /// # Errors

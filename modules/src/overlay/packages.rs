@@ -86,6 +86,10 @@ impl PackagesLayer {
 }
 
 impl Packages for Overlay<'_> {
+    fn packages_busy(&self) -> Option<String> {
+        self.below.packages_busy()
+    }
+
     fn package_manager(&self) -> Option<PackageManager> {
         self.packages.lock().manager.or_else(|| self.below.package_manager())
     }

@@ -112,6 +112,11 @@ pub(super) fn wait(
     }
 }
 
+/// Who holds one of these locks now; none where nobody does.
+pub(super) fn held(root: &Path, locks: &[Lock]) -> Option<String> {
+    locks.iter().find_map(|lock| lock.holder(root))
+}
+
 /// Who holds a lock of fcntl(2), as `unattended-upgr (pid 812)`; none where nobody does.
 fn holder(file: &Path) -> Option<String> {
     // What cannot be opened cannot be asked: apt will say what is wrong with it.

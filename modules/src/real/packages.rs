@@ -54,6 +54,7 @@ trait Manager {
     fn refresh(&self, copy: bool, older_than: u64, deadline: Instant) -> Result<bool, Problem>;
     fn predict(&self, before: &[PackageRequest], transaction: &Transaction<'_>) -> Predicted;
     fn transact(&self, transaction: &Transaction<'_>) -> Transacted;
+    fn busy(&self) -> Option<String>;
 }
 
 impl Manager for Apt<'_> {
@@ -80,6 +81,9 @@ impl Manager for Apt<'_> {
     }
     fn transact(&self, transaction: &Transaction<'_>) -> Transacted {
         Apt::transact(self, transaction)
+    }
+    fn busy(&self) -> Option<String> {
+        self.changed_by()
     }
 }
 
@@ -108,6 +112,9 @@ impl Manager for Managed<'_> {
     }
     fn transact(&self, transaction: &Transaction<'_>) -> Transacted {
         Managed::transact(self, transaction)
+    }
+    fn busy(&self) -> Option<String> {
+        Managed::changed_by(self)
     }
 }
 
@@ -173,6 +180,10 @@ impl Packages for Real {
 
     fn package_list(&self) -> Result<BTreeMap<String, InstalledPackage>, Problem> {
         self.manager(|manager| manager.package_list())?
+    }
+
+    fn packages_busy(&self) -> Option<String> {
+        self.manager(|manager| manager.busy()).ok().flatten()
     }
 
     fn package_remains(&self, name: &str) -> Result<Remains, Problem> {

@@ -12,7 +12,7 @@ pub(super) use index::IndexState;
 use super::{
     debian_version::compare,
     dpkg::{Cached, Database},
-    locks::Lock,
+    locks::{self, Lock},
 };
 use crate::{Doing, Problem, node::Commands, version_pattern::version_matches};
 
@@ -40,6 +40,11 @@ pub(super) struct Apt<'a> {
 }
 
 impl Apt<'_> {
+    /// Who is changing packages now.
+    pub(in crate::real) fn changed_by(&self) -> Option<String> {
+        locks::held(self.root, INSTALLATION_LOCKS)
+    }
+
     /// dpkg's database as it is now.
     pub(super) fn database(&self) -> Result<Arc<Database>, Problem> {
         self.dpkg.get(self.root).doing("reading /var/lib/dpkg/status")

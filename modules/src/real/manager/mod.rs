@@ -21,7 +21,7 @@ use cm_wire::Output;
 pub(super) use database::{Database, Entry, split_architecture};
 pub(super) use index::{IndexState, newest};
 
-use super::locks::Lock;
+use super::locks::{self, Lock};
 use crate::{
     Doing, Problem,
     node::{Command, Commands, Finished, Transaction},
@@ -137,6 +137,11 @@ pub(super) struct Managed<'a> {
 }
 
 impl Managed<'_> {
+    /// Who is changing packages now.
+    pub(in crate::real) fn changed_by(&self) -> Option<String> {
+        locks::held(self.root, self.driver.locks())
+    }
+
     /// The newest version of each name that can be had or is installed.
     pub(super) fn candidates(&self, names: &[String]) -> Result<BTreeMap<String, String>, Problem> {
         let database = self.driver.database()?;
