@@ -20,6 +20,7 @@ mod faults_machines;
 mod faults_packages;
 mod faults_power;
 mod faults_random;
+mod faults_undone;
 mod fetching;
 mod files;
 mod guard;
