@@ -30,6 +30,8 @@ use crate::state_dir::StateDir;
 
 /// Names the format in the file's first bytes.
 const MAGIC: &[u8; 8] = b"cmjrnl02";
+/// Names the format before it, which knew no runs: such a journal is set aside, not read.
+const FORMER_MAGIC: &[u8; 8] = b"cmjrnl01";
 /// Bytes of journal and contents where the controller does not say.
 const LIMIT: u64 = 256 * 1024 * 1024;
 /// Contents up to this many bytes are read at once; larger ones in pieces.
@@ -52,6 +54,8 @@ struct Inner {
     file: Option<File>,
     /// Where the last whole record ends.
     end: u64,
+    /// What is there is of the format before this one.
+    outdated: bool,
     ledger: Ledger,
     /// The run's first record, written with its first change.
     opening: Option<Record>,
@@ -87,7 +91,15 @@ impl Journal {
     }
 
     fn empty_at(path: PathBuf, state: &StateDir, limit: u64) -> Self {
-        let inner = Inner { path, file: None, end: 0, ledger: Ledger::default(), opening: None, kept: None };
+        let inner = Inner {
+            path,
+            file: None,
+            end: 0,
+            outdated: false,
+            ledger: Ledger::default(),
+            opening: None,
+            kept: None,
+        };
         Self {
             inner: Mutex::new(inner),
             kept: KeptContents::new(state.kept()),
@@ -288,6 +300,10 @@ impl Keep for Journal {
 impl Inner {
     fn append(&mut self, bytes: &[u8], sync: bool) -> io::Result<()> {
         if self.file.is_none() {
+            if self.outdated {
+                std::fs::rename(&self.path, self.path.with_extension("01"))?;
+                self.outdated = false;
+            }
             let mut file =
                 OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
             // What a crash left behind the last whole record is cut off.
@@ -335,6 +351,10 @@ impl Inner {
         }
         let Some(mut rest) = bytes.strip_prefix(MAGIC) else {
             if MAGIC.starts_with(bytes) {
+                return Ok(0);
+            }
+            if bytes.starts_with(FORMER_MAGIC) {
+                self.outdated = true;
                 return Ok(0);
             }
             return Err(io::Error::other(format!(

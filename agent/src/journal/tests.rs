@@ -73,6 +73,19 @@ fn a_foreign_file_is_refused() {
     assert!(Journal::open(&state, 0).is_err());
 }
 
+#[test]
+fn a_journal_of_the_format_before_is_set_aside_with_the_first_change() {
+    let (_folder, state) = state();
+    std::fs::write(state.journal(), "cmjrnl01 and what it said").unwrap();
+    let journal = open(&state);
+    assert!(debtors(&journal).is_empty());
+    assert!(state.journal().exists());
+    journal.write(&[owed("a", "1")]).unwrap();
+    assert_eq!(debtors(&open(&state)), ["a"]);
+    let aside = std::fs::read(state.journal().with_extension("01")).unwrap();
+    assert_eq!(aside, b"cmjrnl01 and what it said");
+}
+
 /// A run that writes a file, as the runner does it.
 fn change(journal: &Journal, run: &str, path: &Path, content: &str) {
     let (real, item) = (Real::new(), item(path));
