@@ -4,10 +4,11 @@ mod confirm;
 mod link;
 mod numbers;
 mod reboot;
+mod say;
+mod trouble;
 
 use std::{
     collections::{HashMap, HashSet},
-    path::Path,
     sync::Arc,
     time::Instant,
 };
@@ -15,23 +16,21 @@ use std::{
 use cm_plan::ContentSource;
 use cm_transport::Connection;
 use cm_wire::{
-    AddedTask, Begin, Change, Digest, Done, Event, Facts, FromAgent, Mode, Outcome, Refusal, Resumed, Task,
-    TaskResult, ToAgent,
+    AddedTask, Begin, Change, Digest, Done, Event, Facts, FromAgent, Mode, Outcome, Resumed, Task, TaskResult,
 };
 use tokio::{
-    io::AsyncReadExt,
     sync::{OwnedSemaphorePermit, mpsc},
     task::JoinSet,
-    time::{Duration, interval, timeout},
+    time::{Duration, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     HostCatalog, HostEnd, HostReport, NodeLedger, Orphan, RunEvent, TaskLabel, Trouble,
-    bounds::{Bounds, Excess, cut},
+    bounds::{Bounds, Excess},
     dispatcher::Shared,
     ledger,
-    session::{AgentError, FromNode, ToNode},
+    session::{AgentError, FromNode},
     target::HostTarget,
 };
 
@@ -39,32 +38,18 @@ use self::{
     confirm::{Confirmation, confirm},
     link::Link,
     numbers::Numbers,
+    say::{send_catalog, speak},
+    trouble::{LOST, refused, told},
 };
 
-/// Contents travel in pieces of this many bytes.
-const PIECE: usize = 128 * 1024;
-/// The agent counts the controller as gone after 90 s without a word.
-const PING: Duration = Duration::from_secs(10);
 /// A host that is restarted is gone after this much silence; its agent says something every five seconds.
 const GOING_DOWN: Duration = Duration::from_secs(15);
-/// Tasks are sent in frames of at most this many.
-const TASKS_IN_A_FRAME: usize = 200;
-
 /// Time that a node has to take what was being sent to it when its run ended.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// The longest reason of a refusal that is told, in bytes.
-const REASON: usize = 4096;
-
-/// Reasons of a refusal that are told.
-const REASONS: usize = 200;
 /// The longest that a new connection is tried for, whatever the node says, in seconds.
 const LONGEST_GUARD: u32 = 3600;
 /// The module whose tasks restart the host.
 const REBOOT: &str = "reboot";
-
-const REACH: &str = "could not reach";
-const LOST: &str = "lost the agent on";
-const REFUSED: &str = "nothing was changed on";
 
 /// Runs one host to its end.
 pub(crate) async fn run_host(target: HostTarget, shared: Arc<Shared>, permit: OwnedSemaphorePermit) {
@@ -566,147 +551,6 @@ impl Work {
         }
         if cancelled { HostEnd::Cancelled } else { end }
     }
-}
-
-async fn send_catalog(to: &mut ToNode, begin: Begin, tasks: Vec<Task>) -> std::io::Result<()> {
-    to.send_together(std::iter::once(ToAgent::Begin(begin)).chain(frames(tasks)).chain([ToAgent::Seal])).await
-}
-
-fn frames(mut tasks: Vec<Task>) -> impl Iterator<Item = ToAgent> {
-    std::iter::from_fn(move || {
-        if tasks.is_empty() {
-            return None;
-        }
-        let rest = tasks.split_off(tasks.len().min(TASKS_IN_A_FRAME));
-        Some(ToAgent::Tasks(std::mem::replace(&mut tasks, rest)))
-    })
-}
-
-/// Sends what the agent asks for, pings, and passes on a stop; ends with the hearer.
-async fn speak(
-    mut to: ToNode,
-    mut wanted: mpsc::UnboundedReceiver<Digest>,
-    contents: Arc<HashMap<Digest, ContentSource>>,
-    shared: Arc<Shared>,
-) -> Option<ToNode> {
-    let mut ping = interval(PING);
-    ping.tick().await;
-    let mut told_to_stop = false;
-    loop {
-        let sent = tokio::select! {
-            digest = wanted.recv() => match digest {
-                Some(digest) => send_content(&mut to, digest, contents.get(&digest)).await,
-                None => return Some(to),
-            },
-            _ = ping.tick() => to.send(&ToAgent::Ping).await,
-            () = shared.stop.cancelled(), if !told_to_stop => {
-                told_to_stop = true;
-                to.send(&ToAgent::Cancel).await
-            }
-        };
-        if sent.is_err() {
-            // The hearer learns why; keep the channel open until it does.
-            while wanted.recv().await.is_some() {}
-            return None;
-        }
-    }
-}
-
-async fn send_content(
-    to: &mut ToNode,
-    digest: Digest,
-    source: Option<&ContentSource>,
-) -> std::io::Result<()> {
-    match source {
-        Some(ContentSource::Bytes(bytes)) => {
-            let mut pieces = bytes.chunks(PIECE).peekable();
-            if pieces.peek().is_none() {
-                return to.send(&ToAgent::Content { digest, bytes: Vec::new(), last: true }).await;
-            }
-            while let Some(piece) = pieces.next() {
-                let last = pieces.peek().is_none();
-                to.send(&ToAgent::Content { digest, bytes: piece.to_vec(), last }).await?;
-            }
-            Ok(())
-        }
-        Some(ContentSource::File(path)) => send_file(to, digest, path).await,
-        None => {
-            let reason = "it is not part of this host's catalog".to_owned();
-            to.send(&ToAgent::NoContent { digest, reason }).await
-        }
-    }
-}
-
-async fn send_file(to: &mut ToNode, digest: Digest, path: &Path) -> std::io::Result<()> {
-    let refuse =
-        |error: std::io::Error| ToAgent::NoContent { digest, reason: format!("{}: {error}", path.display()) };
-    let mut file = match tokio::fs::File::open(path).await {
-        Ok(file) => file,
-        Err(error) => return to.send(&refuse(error)).await,
-    };
-    loop {
-        let mut bytes = Vec::with_capacity(PIECE);
-        while bytes.len() < PIECE {
-            match file.read_buf(&mut bytes).await {
-                Ok(0) => return to.send(&ToAgent::Content { digest, bytes, last: true }).await,
-                Ok(_) => {}
-                Err(error) => return to.send(&refuse(error)).await,
-            }
-        }
-        to.send(&ToAgent::Content { digest, bytes, last: false }).await?;
-    }
-}
-
-fn told(error: &AgentError) -> Trouble {
-    let what = match error {
-        AgentError::Died { .. }
-        | AgentError::Session(_)
-        | AgentError::Silent { .. }
-        | AgentError::Protocol(_) => LOST,
-        AgentError::Excess(_) => "broke off with",
-        _ => "could not start the agent on",
-    };
-    Trouble::new(what, error.to_string()).hint(error.hint())
-}
-
-fn refused(refusal: Refusal) -> Trouble {
-    match refusal {
-        Refusal::Locked { holder } => {
-            Trouble::new(REFUSED, format!("{} holds the node", cut(holder, REASON)))
-                .hint(Some("wait for it to end; `--lock-wait SECONDS` waits longer".into()))
-        }
-        Refusal::State { reason } => Trouble::new(REFUSED, cut(reason, REASON))
-            .hint(Some("/var/lib/cm must be writable: `df -h /var/lib/cm` and `mount` on the node".into())),
-        Refusal::Undo { reasons, hint } => {
-            let count = reasons.len();
-            let mut told: Vec<String> =
-                reasons.into_iter().take(REASONS).map(|reason| cut(reason, REASON)).collect();
-            let hints = hint.map(|hint| cut(hint, REASON)).into_iter().collect();
-            if count == 1 {
-                return Trouble { causes: told, ..Trouble::new(REFUSED, "") }.hint_all(hints);
-            }
-            if count > REASONS {
-                told.push(format!("… and {} more", count - REASONS));
-            }
-            let cause = format!("{count} things stand in the way");
-            Trouble { details: told, ..Trouble::new(REFUSED, cause) }.hint_all(hints)
-        }
-        Refusal::Protocol { reason } => {
-            Trouble::new(REFUSED, format!("the agent refused the catalog: {}", cut(reason, REASON)))
-                .hint(Some("this is a bug of cm; nothing was changed".into()))
-        }
-    }
-}
-
-/// An error and its causes, outermost first.
-fn chain(error: &dyn std::error::Error) -> Vec<String> {
-    let mut causes = vec![error.to_string()];
-    let mut next = error.source();
-    while let Some(cause) = next {
-        causes.push(cause.to_string());
-        next = cause.source();
-    }
-    causes
 }
 
 #[cfg(test)]

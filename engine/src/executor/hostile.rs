@@ -7,10 +7,10 @@ use cm_transport::{
     CloseFuture, Connection, Connector, ConnectorOptions, ExecFuture, Exit, Session, Stderr, Stdin, Stdout,
     Transport,
 };
-use cm_wire::{Change, FRAME_LIMIT, Mode, Output, Stream, decode, encode};
-use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+use cm_wire::{Change, FRAME_LIMIT, Mode, Output, Refusal, Stream, ToAgent, decode, encode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use super::*;
+use super::{trouble::REASON, *};
 use crate::{
     AgentPrograms, Become, OtherFacts, PlanFailure, Planner, Run, RunOptions, Stop, bounds, event_channel,
     target::Reach,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use cm_transport::Connection;
 use cm_wire::Facts;
 
-use super::{REACH, chain, told};
+use super::trouble::{REACH, chain, told};
 use crate::{
     Trouble,
     dispatcher::Shared,
