@@ -113,7 +113,9 @@ fn goes_with_a_package(unit: &Item, taken: &[Taken], node: &dyn Node) -> bool {
     let Item::Unit(name) = unit else { return false };
     let Some(file) = package_files::fragment(node, name) else { return false };
     taken.iter().any(|taken| match (&taken.item, &taken.former) {
-        (Item::Package(package), Former::Absent) => package_files::belongs(node, &file, package),
+        (Item::Package(package), Former::Absent | Former::Configuration) => {
+            package_files::belongs(node, &file, package)
+        }
         _ => false,
     })
 }

@@ -11,7 +11,7 @@ use cm_wire::Digest;
 use super::{Former, FormerFile, Item};
 use crate::{
     Doing, Node, Problem,
-    node::{FileKind, Stat},
+    node::{FileKind, Remains, Stat},
 };
 
 /// Takes contents that are to be kept.
@@ -34,11 +34,13 @@ pub fn capture(node: &dyn Node, item: &Item, keep: Option<&dyn Keep>) -> Result<
             let path = PathBuf::from(std::ffi::OsString::from_vec(bytes.clone()));
             path_now(node, &path, keep).doing(format_args!("reading the state of {}", path.display()))
         }
-        Item::Package(name) => Ok(node.package(name)?.map_or(Former::Absent, |package| Former::Package {
-            version: package.version,
-            manual: package.manual,
-            held: package.held,
-        })),
+        Item::Package(name) => match node.package(name)? {
+            Some(package) => {
+                Ok(Former::Package { version: package.version, manual: package.manual, held: package.held })
+            }
+            None if node.package_remains(name)? == Remains::Configuration => Ok(Former::Configuration),
+            None => Ok(Former::Absent),
+        },
         Item::User(name) => Ok(node.user(name).doing("reading the users")?.map_or(Former::Absent, |user| {
             let mut groups = user.groups;
             groups.sort();

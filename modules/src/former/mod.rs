@@ -92,6 +92,8 @@ pub enum Former {
     Setting(String),
     /// Nothing is known of it.
     Unknown,
+    /// A package that was removed and had left its configuration.
+    Configuration,
 }
 
 /// A regular file at one moment.
@@ -157,6 +159,7 @@ impl Former {
             Self::Unit { .. } => "unit",
             Self::Setting(_) => "set",
             Self::Unknown => "unknown",
+            Self::Configuration => "removed",
         }
     }
 }

@@ -56,7 +56,7 @@ pub fn phase(item: &Item, former: &Former) -> Phase {
         (Item::Group(_), _) if absent => Phase::NoGroups,
         (Item::Group(_), _) => Phase::Groups,
         (Item::User(_), _) => Phase::Owners,
-        (Item::Package(_), _) if absent => Phase::NoPackages,
+        (Item::Package(_), Former::Absent | Former::Configuration) => Phase::NoPackages,
         (Item::Package(_), _) => Phase::Packages,
         (Item::Unit(_), Former::Unit { active, .. }) if unit::runs(active) => Phase::Services,
         (Item::Unit(_), _) => Phase::Release,

@@ -14,24 +14,28 @@ pub(super) struct PackageWas {
     name: String,
     /// Version, asked for, held; none: it was not installed.
     former: Option<(String, bool, bool)>,
+    /// Its configuration was there all the same.
+    configuration: bool,
 }
 
 impl PackageWas {
     pub(super) fn new(name: &str, former: &Former) -> Self {
-        let former = match former {
+        let version = match former {
             Former::Package { version, manual, held } => Some((version.clone(), *manual, *held)),
             _ => None,
         };
-        Self { name: name.to_owned(), former }
+        Self { name: name.to_owned(), former: version, configuration: *former == Former::Configuration }
     }
 
     /// What would bring it back, given what is there.
     fn requests(&self, now: Option<&InstalledPackage>) -> Vec<PackageRequest> {
         let mut actions = Vec::new();
         match (&self.former, now) {
-            (None, Some(_)) => actions.push(PackageAction::Purge),
-            // Configuration that it left behind.
-            (None, None) => actions.push(PackageAction::Purge),
+            (None, Some(_)) if self.configuration => actions.push(PackageAction::Remove),
+            // What it left behind when it was removed since was there before.
+            (None, None) if self.configuration => {}
+            // With its configuration, where it was removed and left that behind.
+            (None, _) => actions.push(PackageAction::Purge),
             (Some((version, manual, held)), now) => {
                 if now.is_none_or(|now| now.version != *version) {
                     actions.push(PackageAction::InstallVersion(version.clone()));
@@ -71,11 +75,8 @@ fn needed_by_others(context: &Context<'_>, requests: &[PackageRequest]) -> BTree
     loop {
         let leaving: Vec<PackageRequest> =
             requests.iter().filter(|request| !kept.contains_key(&request.name)).cloned().collect();
-        let names: BTreeSet<&str> = leaving
-            .iter()
-            .filter(|request| request.action == PackageAction::Purge)
-            .map(|request| request.name.as_str())
-            .collect();
+        let names: BTreeSet<&str> =
+            leaving.iter().filter(|request| goes(request)).map(|request| request.name.as_str()).collect();
         if names.is_empty() {
             return kept;
         }
@@ -87,7 +88,7 @@ fn needed_by_others(context: &Context<'_>, requests: &[PackageRequest]) -> BTree
         }
         let before = kept.len();
         let mut found = Vec::new();
-        for request in leaving.iter().filter(|request| request.action == PackageAction::Purge) {
+        for request in leaving.iter().filter(|request| goes(request)) {
             let others = strangers(would_go(vec![request.clone()]));
             if !others.is_empty() {
                 found.push((request.name.clone(), others));
@@ -100,6 +101,10 @@ fn needed_by_others(context: &Context<'_>, requests: &[PackageRequest]) -> BTree
             return kept;
         }
     }
+}
+
+fn goes(request: &PackageRequest) -> bool {
+    matches!(request.action, PackageAction::Purge | PackageAction::Remove)
 }
 
 /// A package's name without its architecture.
@@ -116,6 +121,7 @@ impl Resource for PackageWas {
         let now = self.now(context)?;
         let present = || Some("present".to_owned());
         let changes = match (&self.former, now) {
+            (None, None) if self.configuration => Vec::new(),
             (None, None) => match context.node.package_remains(&self.name)? {
                 Remains::Nothing => Vec::new(),
                 Remains::Configuration | Remains::Broken => {
