@@ -11,6 +11,7 @@
 mod accounts;
 mod apk;
 mod apt;
+mod bystanders;
 mod commands;
 mod debian_version;
 mod dnf;
@@ -20,6 +21,7 @@ mod locks;
 mod manager;
 mod packages;
 mod pacman;
+mod refreshing;
 mod rpm;
 mod settings;
 mod streams;

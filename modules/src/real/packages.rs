@@ -9,13 +9,13 @@ use std::{
 
 use super::{
     Real,
-    apk::{Apk, ApkState},
+    apk::Apk,
     apt::{Apt, IndexState},
-    dnf::{self, Dnf, DnfState},
+    dnf::{self, Dnf},
     dpkg,
-    manager::Managed,
-    pacman::{Pacman, PacmanState},
-    zypper::{Zypper, ZypperState},
+    manager::{Driver, Managed, ManagerState},
+    pacman::Pacman,
+    zypper::Zypper,
 };
 use crate::{
     Problem,
@@ -36,10 +36,8 @@ pub(super) struct PackagesState {
     manager: OnceLock<Option<PackageManager>>,
     dpkg: dpkg::Cached,
     index: IndexState,
-    dnf: DnfState,
-    zypper: ZypperState,
-    pacman: PacmanState,
-    apk: ApkState,
+    /// Of the one that is not apt.
+    managed: ManagerState,
     /// One transaction at a time, whatever the package manager's own lock says.
     changing: Mutex<()>,
 }
@@ -129,38 +127,30 @@ impl Real {
         let root = Path::new(ROOT);
         let own = Path::new(OWN).join(manager.word());
         let own = own.as_path();
-        Ok(match manager {
+        let read = &state.managed;
+        let (dnf, zypper, pacman, apk);
+        let driver: &dyn Driver = match manager {
             PackageManager::Apt => {
-                act(&Apt { commands: self, root, own, dpkg: &state.dpkg, index: &state.index })
+                return Ok(act(&Apt { commands: self, root, own, dpkg: &state.dpkg, index: &state.index }));
             }
             PackageManager::Dnf => {
-                let (five, state) = (dnf::is_five(), &state.dnf);
-                let driver = Dnf { commands: self, root, own, state, five };
-                act(&Managed { driver: &driver, root, own, index: &state.index })
+                dnf = Dnf { commands: self, root, own, state: read, five: dnf::is_five() };
+                &dnf
             }
             PackageManager::Zypper => {
-                let state = &state.zypper;
-                act(&Managed {
-                    driver: &Zypper { commands: self, root, state },
-                    root,
-                    own,
-                    index: &state.index,
-                })
+                zypper = Zypper { commands: self, root, state: read };
+                &zypper
             }
             PackageManager::Pacman => {
-                let state = &state.pacman;
-                act(&Managed {
-                    driver: &Pacman { commands: self, root, state },
-                    root,
-                    own,
-                    index: &state.index,
-                })
+                pacman = Pacman { commands: self, root, state: read };
+                &pacman
             }
             PackageManager::Apk => {
-                let state = &state.apk;
-                act(&Managed { driver: &Apk { commands: self, root, state }, root, own, index: &state.index })
+                apk = Apk { commands: self, root, state: read };
+                &apk
             }
-        })
+        };
+        Ok(act(&Managed { driver, root, own, index: &read.index }))
     }
 }
 

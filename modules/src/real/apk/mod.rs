@@ -16,7 +16,7 @@ use std::{
 use super::{
     locks::Lock,
     manager::{
-        Cached, Database, Driver, Failed, IndexState, Simulated, Words, change, newest, query, to_words, told,
+        Database, Driver, Failed, ManagerState, Simulated, Words, change, newest, query, to_words, told,
     },
     rpm,
 };
@@ -29,20 +29,13 @@ const LOCKS: &[Lock] = &[Lock::whole("lib/apk/db/lock")];
 const INSTALLED: &str = "lib/apk/db/installed";
 const WORLD: &str = "etc/apk/world";
 
-/// What was read of the database and the index.
-#[derive(Default)]
-pub(super) struct ApkState {
-    database: Cached<String, Database>,
-    pub(super) index: IndexState,
-}
-
 /// The package manager of an Alpine machine.
 pub(super) struct Apk<'a> {
     /// Runs its programs.
     pub(super) commands: &'a dyn Commands,
     /// Where the machine's file system begins: `/`.
     pub(super) root: &'a Path,
-    pub(super) state: &'a ApkState,
+    pub(super) state: &'a ManagerState,
 }
 
 impl Apk<'_> {

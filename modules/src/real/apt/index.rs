@@ -22,11 +22,12 @@ use crate::{
     Doing, Problem,
     nearest_name::nearest_name,
     node::{Command, Waiting},
-    real::{dpkg::Database, locks},
+    real::{
+        dpkg::Database,
+        locks,
+        refreshing::{Refreshed, is_fresh, modified},
+    },
 };
-
-/// A name that an index younger than this does not know is not looked for again, in seconds.
-pub(super) const UNKNOWN_AGE: u64 = 60;
 
 /// How long another refresh of the index may take.
 const LOCK_PATIENCE: Duration = Duration::from_secs(300);
@@ -50,16 +51,6 @@ struct Known {
     refreshed: Option<Refreshed>,
     /// The state of dpkg's database those answers belong to.
     of: Option<Arc<Database>>,
-}
-
-/// A refresh of the index.
-struct Refreshed {
-    /// Of the copy, not of the node's own.
-    copy: bool,
-    when: Instant,
-    /// When its sources had last changed.
-    sources: Option<SystemTime>,
-    result: Result<(), Problem>,
 }
 
 impl Known {
@@ -151,7 +142,7 @@ impl Apt<'_> {
         let own_lists = self.own.join("lists");
         let lists = self.root.join("var/lib/apt/lists");
         let sources = self.sources_changed();
-        let fresh = |lists: &Path| is_fresh(lists, self.root, sources, older_than);
+        let fresh = |lists: &Path| is_fresh(refreshed(lists, self.root), sources, older_than);
         if copy && known.copy && fresh(&own_lists) {
             // What this plan reads already.
             return Ok(false);
@@ -169,20 +160,13 @@ impl Apt<'_> {
             }
             return Ok(false);
         }
-        if let Some(Refreshed { when, result, .. }) =
-            known.refreshed.as_ref().filter(|last| (last.copy, last.sources) == (copy, sources))
-        {
-            // A source that did not answer just now would be waited for again by every package.
-            let since = when.elapsed().as_secs();
-            match result {
-                Ok(()) if older_than > 0 && since <= older_than => return Ok(false),
-                Err(problem) if since <= UNKNOWN_AGE => return Err(problem.clone()),
-                _ => {}
-            }
+        let last = known.refreshed.as_ref();
+        if let Some(answer) = last.and_then(|last| last.answers(copy, sources, older_than)) {
+            return answer;
         }
         let result = self.update(&mut known, copy, &lists, &own_lists, deadline);
         // Refreshing itself writes nothing there; a source that comes later is another one.
-        known.refreshed = Some(Refreshed { copy, when: Instant::now(), sources, result: result.clone() });
+        known.refreshed = Some(Refreshed::now(copy, sources, result.clone()));
         result.map(|()| true)
     }
 
@@ -298,9 +282,6 @@ pub(super) fn told(what: &str, output: &Output) -> Problem {
     }
 }
 
-/// Any age will do: what is asked is only whether the index is missing or older than its sources.
-pub(super) const ANY_AGE: u64 = u64::MAX;
-
 /// Options that make apt use the copy of its index below `own`.
 fn copy_options(own: &Path) -> Vec<String> {
     let own = own.display();
@@ -316,32 +297,17 @@ fn copy_options(own: &Path) -> Vec<String> {
     ]
 }
 
-/// Whether an index is there, at most this many seconds old and not older than its sources.
-fn is_fresh(lists: &Path, root: &Path, sources: Option<SystemTime>, older_than: u64) -> bool {
+/// When these lists were last refreshed; none where they name no packages.
+fn refreshed(lists: &Path, root: &Path) -> Option<SystemTime> {
     let has_packages = fs::read_dir(lists)
         .into_iter()
         .flatten()
         .flatten()
         .any(|entry| entry.file_name().to_string_lossy().contains("Packages"));
-    if !has_packages || older_than == 0 {
-        return false;
-    }
     let stamp = root.join("var/lib/apt/periodic/update-success-stamp");
     let own_stamp = lists.starts_with(root.join("var/lib/apt")).then_some(stamp);
     let times = [Some(lists.to_owned()), Some(lists.join("partial")), own_stamp];
-    let Some(refreshed) = times.into_iter().flatten().filter_map(|path| modified(&path)).max() else {
-        return false;
-    };
-    let now = SystemTime::now();
-    // A time to come says nothing: the clock was wrong then or is now.
-    if sources.is_some_and(|changed| changed > refreshed && changed <= now) {
-        return false;
-    }
-    now.duration_since(refreshed).is_ok_and(|age| age <= Duration::from_secs(older_than))
-}
-
-fn modified(path: &Path) -> Option<SystemTime> {
-    fs::symlink_metadata(path).and_then(|data| data.modified()).ok()
+    times.into_iter().flatten().filter_map(|path| modified(&path)).max().filter(|_| has_packages)
 }
 
 /// Copies the node's index with its times, so that refreshing the copy fetches only what has changed.

@@ -2,14 +2,15 @@
 
 use std::{cmp::Ordering, collections::BTreeSet, time::Instant};
 
-use super::{
-    Apt,
-    index::{ANY_AGE, UNKNOWN_AGE},
-};
+use super::Apt;
 use crate::{
     Problem,
     node::{PackageAction, PackageRequest, Refusal},
-    real::{debian_version, dpkg::Database},
+    real::{
+        debian_version,
+        dpkg::Database,
+        refreshing::{ANY_AGE, UNKNOWN_AGE},
+    },
     version_pattern::version_matches,
 };
 

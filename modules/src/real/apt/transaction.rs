@@ -4,7 +4,7 @@
 //! other in simulations, and the rest is installed without those that cannot be.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
@@ -23,6 +23,7 @@ use crate::{
         Transaction,
     },
     real::{
+        bystanders,
         dpkg::{self, Database},
         locks,
     },
@@ -214,7 +215,8 @@ impl Apt<'_> {
         let held: Vec<(usize, &str)> =
             named(Step::Hold).into_iter().filter(|(_, name)| database.installed(name).is_some()).collect();
         self.each_of(&held, &mut results, |names| self.select(names, "hold", transaction));
-        self.tell_removed(&before, transaction, notes)?;
+        let after = self.database()?.all_installed();
+        notes.extend(bystanders::note("apt", before.all_installed(), &after, transaction));
         Ok(results)
     }
 
@@ -432,31 +434,6 @@ impl Apt<'_> {
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
         self.commands.run(&Command { argv, env, stdin, ..Command::change(&[], deadline) }).doing(program)
-    }
-
-    /// Says which packages went that nobody asked to remove.
-    fn tell_removed(
-        &self,
-        before: &Database,
-        transaction: &Transaction<'_>,
-        notes: &mut Vec<String>,
-    ) -> Result<(), Problem> {
-        let after = self.database()?.all_installed();
-        let asked: BTreeSet<&str> = transaction
-            .requests
-            .iter()
-            .filter(|request| matches!(request.action, PackageAction::Remove | PackageAction::Purge))
-            .map(|request| request.name.as_str())
-            .collect();
-        let gone: Vec<String> = before
-            .all_installed()
-            .into_keys()
-            .filter(|name| !after.contains_key(name) && !asked.contains(name.as_str()))
-            .collect();
-        if !gone.is_empty() {
-            notes.push(format!("apt also removed {}", gone.join(", ")));
-        }
-        Ok(())
     }
 }
 

@@ -16,8 +16,8 @@ use std::{
 use super::{
     locks::Lock,
     manager::{
-        Cached, Database, Driver, Failed, IndexState, Simulated, Words, change, newest, query,
-        split_architecture, to_words, told, write_file,
+        Database, Driver, Failed, ManagerState, Simulated, Words, change, newest, query, split_architecture,
+        to_words, told, write_file,
     },
     rpm,
 };
@@ -35,13 +35,6 @@ const LOCKS: &[Lock] = &[
     Lock::record(rpm::LOCKS[1]),
 ];
 
-/// What was read of the database and the index.
-#[derive(Default)]
-pub(super) struct DnfState {
-    database: Cached<String, Database>,
-    pub(super) index: IndexState,
-}
-
 /// The package manager of a machine with rpm.
 pub(super) struct Dnf<'a> {
     /// Runs its programs.
@@ -50,7 +43,7 @@ pub(super) struct Dnf<'a> {
     pub(super) root: &'a Path,
     /// The agent's own folder.
     pub(super) own: &'a Path,
-    pub(super) state: &'a DnfState,
+    pub(super) state: &'a ManagerState,
     /// It is version 5.
     pub(super) five: bool,
 }

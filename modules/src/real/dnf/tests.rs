@@ -92,7 +92,7 @@ pub(in crate::real) fn built() -> Option<&'static Path> {
 /// A root directory with a repository.
 struct Machine {
     folder: TempDir,
-    state: DnfState,
+    state: ManagerState,
     /// Command lines, as they came.
     ran: Mutex<Vec<String>>,
 }
@@ -101,7 +101,7 @@ impl Machine {
     fn new() -> Option<Self> {
         let built = built()?;
         let folder = tempfile::tempdir().unwrap();
-        let machine = Self { folder, state: DnfState::default(), ran: Mutex::default() };
+        let machine = Self { folder, state: ManagerState::default(), ran: Mutex::default() };
         let repository = machine.folder.path().join("repository");
         fs::create_dir(&repository).unwrap();
         for (name, version, _) in PACKAGES.iter().filter(|(name, ..)| *name != "new") {
@@ -388,7 +388,7 @@ fn a_look_starts_no_program_where_nothing_has_changed() {
     assert_eq!(machine.shown(), ["a 2.0-1"]);
     assert_eq!(machine.ran(), [""; 0]);
     // Another run, on the same node.
-    let machine = Machine { state: DnfState::default(), ..machine };
+    let machine = Machine { state: ManagerState::default(), ..machine };
     assert_eq!(machine.shown(), ["a 2.0-1"]);
     assert_eq!(machine.ran(), [""; 0]);
     // Somebody else has changed something.

@@ -9,16 +9,14 @@ use std::{
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use super::Managed;
-use crate::{Doing, Problem};
-
-/// A name that an index younger than this does not know is not looked for again, in seconds.
-pub(super) const UNKNOWN_AGE: u64 = 60;
-/// Any age will do: what is asked is only whether the index is missing or older than its sources.
-pub(super) const ANY_AGE: u64 = u64::MAX;
+use crate::{
+    Doing, Problem,
+    real::refreshing::{Refreshed, is_fresh, modified},
+};
 
 /// What was asked of the index in this run.
 #[derive(Default)]
@@ -35,16 +33,6 @@ struct Known {
     wanted: BTreeSet<String>,
     /// The last refresh of this run.
     refreshed: Option<Refreshed>,
-}
-
-/// A refresh of the index.
-struct Refreshed {
-    /// Of the copy, not of the node's own.
-    copy: bool,
-    when: Instant,
-    /// When its sources had last changed.
-    sources: Option<SystemTime>,
-    result: Result<(), Problem>,
 }
 
 impl Known {
@@ -122,16 +110,9 @@ impl Managed<'_> {
             known.read_another(true);
             return Ok(false);
         }
-        if let Some(Refreshed { when, result, .. }) =
-            known.refreshed.as_ref().filter(|last| (last.copy, last.sources) == (copy, sources))
-        {
-            // A source that did not answer just now would be waited for again by every package.
-            let since = when.elapsed().as_secs();
-            match result {
-                Ok(()) if older_than > 0 && since <= older_than => return Ok(false),
-                Err(problem) if since <= UNKNOWN_AGE => return Err(problem.clone()),
-                _ => {}
-            }
+        let last = known.refreshed.as_ref();
+        if let Some(answer) = last.and_then(|last| last.answers(copy, sources, older_than)) {
+            return answer;
         }
         let result = if copy {
             copy_index(&self.driver.index_folder(), &folder)
@@ -152,20 +133,9 @@ impl Managed<'_> {
                 let _ = fs::remove_dir_all(&folder);
             }
         }
-        known.refreshed = Some(Refreshed { copy, when: Instant::now(), sources, result: result.clone() });
+        known.refreshed = Some(Refreshed::now(copy, sources, result.clone()));
         result.map(|()| true)
     }
-}
-
-/// Whether an index is there, at most this many seconds old and not older than its sources.
-fn is_fresh(refreshed: Option<SystemTime>, sources: Option<SystemTime>, older_than: u64) -> bool {
-    let Some(refreshed) = refreshed.filter(|_| older_than > 0) else { return false };
-    let now = SystemTime::now();
-    // A time to come says nothing: the clock was wrong then or is now.
-    if sources.is_some_and(|changed| changed > refreshed && changed <= now) {
-        return false;
-    }
-    now.duration_since(refreshed).is_ok_and(|age| age <= Duration::from_secs(older_than))
 }
 
 /// When the newest of these files, folders and what is in the folders was written.
@@ -174,7 +144,7 @@ pub(in crate::real) fn newest(paths: &[PathBuf]) -> Option<SystemTime> {
         .iter()
         .flat_map(|path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()));
     let all: Vec<PathBuf> = paths.iter().cloned().chain(inside).collect();
-    all.iter().filter_map(|path| fs::symlink_metadata(path).and_then(|data| data.modified()).ok()).max()
+    all.iter().filter_map(|path| modified(path)).max()
 }
 
 /// Copies an index with its times, so that refreshing the copy fetches only what has changed; packages that

@@ -126,6 +126,14 @@ pub(super) trait Driver {
     }
 }
 
+/// What was read of a package manager's database and of its index.
+#[derive(Default)]
+pub(super) struct ManagerState {
+    /// The database, with a mark of the state that was read.
+    pub(super) database: Cached<String, Database>,
+    pub(super) index: IndexState,
+}
+
 /// A package manager with what was read of its index.
 pub(super) struct Managed<'a> {
     pub(super) driver: &'a dyn Driver,

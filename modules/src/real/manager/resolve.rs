@@ -2,13 +2,11 @@
 
 use std::{cmp::Ordering, time::Instant};
 
-use super::{
-    Database, Managed,
-    index::{ANY_AGE, UNKNOWN_AGE},
-};
+use super::{Database, Managed};
 use crate::{
     Problem,
     node::{PackageAction, PackageRequest, Refusal},
+    real::refreshing::{ANY_AGE, UNKNOWN_AGE},
     version_pattern::version_matches,
 };
 

@@ -3,7 +3,7 @@
 //! What is impossible fails alone: when the whole is refused, the requests are tried one after the other in
 //! simulations, and the rest is done without those that cannot be.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::time::Instant;
 
 use super::{
     Database, Failed, Managed, Simulated, Words,
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Problem,
     node::{PackageAction, PackageRequest, Predicted, Refusal, Transacted, Transaction},
-    real::locks,
+    real::{bystanders, locks},
     version_pattern::version_matches,
 };
 
@@ -170,7 +170,8 @@ impl Managed<'_> {
             |package| !package.held,
             |names| self.driver.hold(names, true, deadline),
         )?;
-        self.tell_removed(&before, transaction, notes)?;
+        let after = self.driver.database()?.all_installed();
+        notes.extend(bystanders::note(self.driver.program(), before.all_installed(), &after, transaction));
         Ok(results)
     }
 
@@ -294,31 +295,6 @@ impl Managed<'_> {
                 }
                 None => problem,
             });
-        }
-        Ok(())
-    }
-
-    /// Says which packages went that nobody asked to remove.
-    fn tell_removed(
-        &self,
-        before: &Database,
-        transaction: &Transaction<'_>,
-        notes: &mut Vec<String>,
-    ) -> Result<(), Problem> {
-        let after = self.driver.database()?.all_installed();
-        let asked: BTreeSet<&str> = transaction
-            .requests
-            .iter()
-            .filter(|request| matches!(request.action, PackageAction::Remove | PackageAction::Purge))
-            .map(|request| request.name.as_str())
-            .collect();
-        let gone: Vec<String> = before
-            .all_installed()
-            .into_keys()
-            .filter(|name| !after.contains_key(name) && !asked.contains(name.as_str()))
-            .collect();
-        if !gone.is_empty() {
-            notes.push(format!("{} also removed {}", self.driver.program(), gone.join(", ")));
         }
         Ok(())
     }

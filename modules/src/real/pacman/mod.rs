@@ -17,7 +17,7 @@ use std::{
 use super::{
     locks::Lock,
     manager::{
-        Cached, Database, Driver, Failed, IndexState, Simulated, Words, change, newest, query, to_words, told,
+        Database, Driver, Failed, ManagerState, Simulated, Words, change, newest, query, to_words, told,
     },
     rpm,
 };
@@ -33,20 +33,13 @@ const LOCKS: &[Lock] = &[Lock::open(LOCK)];
 const LOCAL: &str = "var/lib/pacman/local";
 const CONFIGURATION: &str = "etc/pacman.conf";
 
-/// What was read of the database and the index.
-#[derive(Default)]
-pub(super) struct PacmanState {
-    database: Cached<String, Database>,
-    pub(super) index: IndexState,
-}
-
 /// The package manager of an Arch machine.
 pub(super) struct Pacman<'a> {
     /// Runs its programs.
     pub(super) commands: &'a dyn Commands,
     /// Where the machine's file system begins: `/`.
     pub(super) root: &'a Path,
-    pub(super) state: &'a PacmanState,
+    pub(super) state: &'a ManagerState,
 }
 
 impl Pacman<'_> {

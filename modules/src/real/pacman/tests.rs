@@ -28,7 +28,7 @@ const PACKAGES: &[(&str, &str, &str)] = &[
 
 struct Machine {
     folder: TempDir,
-    state: PacmanState,
+    state: ManagerState,
     commands: Real,
 }
 
@@ -93,7 +93,7 @@ impl Machine {
             path("repository").display()
         );
         fs::write(path("root/etc/pacman.conf"), configuration).unwrap();
-        Some(Self { folder, state: PacmanState::default(), commands: Real::new() })
+        Some(Self { folder, state: ManagerState::default(), commands: Real::new() })
     }
 
     fn with<T>(&self, act: impl FnOnce(&Managed<'_>) -> T) -> T {

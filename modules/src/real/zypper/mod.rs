@@ -15,8 +15,8 @@ use std::{
 use super::{
     locks::Lock,
     manager::{
-        Cached, Database, Driver, Failed, IndexState, Simulated, Words, change, newest, query,
-        split_architecture, to_words, told, write_file,
+        Database, Driver, Failed, ManagerState, Simulated, Words, change, newest, query, split_architecture,
+        to_words, told, write_file,
     },
     rpm,
 };
@@ -38,20 +38,13 @@ const GOOD: [i32; 5] = [0, 102, 103, 106, 107];
 /// Nothing is provided under this name.
 const UNKNOWN: i32 = 104;
 
-/// What was read of the database and the index.
-#[derive(Default)]
-pub(super) struct ZypperState {
-    database: Cached<String, Database>,
-    pub(super) index: IndexState,
-}
-
 /// The package manager of a SUSE machine.
 pub(super) struct Zypper<'a> {
     /// Runs its programs.
     pub(super) commands: &'a dyn Commands,
     /// Where the machine's file system begins: `/`.
     pub(super) root: &'a Path,
-    pub(super) state: &'a ZypperState,
+    pub(super) state: &'a ManagerState,
 }
 
 impl Zypper<'_> {

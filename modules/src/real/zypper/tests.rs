@@ -20,7 +20,7 @@ use crate::{
 
 struct Machine {
     folder: TempDir,
-    state: ZypperState,
+    state: ManagerState,
     ran: Mutex<Vec<String>>,
 }
 
@@ -57,7 +57,7 @@ impl Machine {
         let source =
             format!("[own]\nname=own\nbaseurl=file://{}\nenabled=1\ngpgcheck=0\n", repository.display());
         fs::write(folder.path().join("root/etc/zypp/repos.d/own.repo"), source).unwrap();
-        Self { folder, state: ZypperState::default(), ran: Mutex::default() }
+        Self { folder, state: ManagerState::default(), ran: Mutex::default() }
     }
 
     fn with<T>(&self, act: impl FnOnce(&Managed<'_>) -> T) -> T {
