@@ -1,5 +1,12 @@
 //! The boot the node runs in: its id, its clock, and processes told apart by when they started.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Seconds since 1970 by the node's clock; 0 where that is before.
+pub(crate) fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// Milliseconds since boot, suspension counted.
 pub(crate) fn clock() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);

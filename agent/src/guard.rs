@@ -19,7 +19,7 @@ use cm_wire::{Begin, Event, Mode, Outcome};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    boot::{boot_id, clock, started},
+    boot::{boot_id, clock, seconds, started},
     contents::{ContentStore, FromJournal},
     journal::{Journal, Owner},
     lock::RunLock,
@@ -284,8 +284,7 @@ impl Guard {
 fn revert(state: &StateDir, orders: &Orders, said: &mut Vec<String>) -> Result<(), String> {
     let journal = Journal::open(state, 0).map_err(|error| error.to_string())?;
     let run = format!("{}.guard", orders.run);
-    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    journal.begin(&run, "the node itself", time.map_or(0, |since| since.as_secs()));
+    journal.begin(&run, "the node itself", seconds());
     let real = Real::new();
     let taken = journal.read(|ledger| undo::of_tasks(ledger, &orders.run, &orders.tasks));
     let added = undo::order(taken, &real, 0);

@@ -16,6 +16,7 @@ use cm_wire::{
 };
 
 use crate::{
+    boot,
     contents::{ContentStore, FromJournal},
     guard::Guard,
     journal::Journal,
@@ -236,8 +237,7 @@ fn run(
         Err(_) => Journal::empty(state),
     };
     if begin.mode == Mode::Apply {
-        let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        journal.begin(&begin.run, &begin.holder, time.map_or(0, |since| since.as_secs()));
+        journal.begin(&begin.run, &begin.holder, boot::seconds());
         let left = |reason| Refusal::State { reason: format!("what the last run left: {reason}") };
         Guard::untold(state).into_iter().for_each(|said| send(Event::Note(said)));
         if let Some(done) = runner::read_units(&journal, &real).map_err(left)? {

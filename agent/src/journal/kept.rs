@@ -1,10 +1,12 @@
 //! Contents of former states, each in a file named by its digest.
 
 use std::{
+    collections::{BTreeMap, HashSet},
+    ffi::OsStr,
     fs::{File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use cm_wire::{Digest, Hasher};
@@ -105,9 +107,11 @@ impl KeptContents {
     }
 
     /// Removes everything but these, and what killed runs left half-written.
-    pub fn sweep(&self, wanted: impl Fn(&Path) -> bool) {
+    pub fn sweep(&self, wanted: &BTreeMap<Digest, u64>) {
+        let names: HashSet<String> = wanted.keys().map(Digest::to_string).collect();
         for (path, _) in self.entries() {
-            if !wanted(&path) {
+            let name = path.file_name().and_then(OsStr::to_str);
+            if !name.is_some_and(|name| names.contains(name)) {
                 let _ = std::fs::remove_file(path);
             }
         }

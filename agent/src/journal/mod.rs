@@ -227,12 +227,8 @@ impl Journal {
         }
         inner.replace(&bytes, ledger)?;
         let wanted = inner.ledger.contents();
-        let names: std::collections::HashSet<String> =
-            wanted.keys().map(std::string::ToString::to_string).collect();
         drop(inner);
-        self.kept.sweep(|path| {
-            path.file_name().and_then(std::ffi::OsStr::to_str).is_some_and(|name| names.contains(name))
-        });
+        self.kept.sweep(&wanted);
         Ok(())
     }
 
@@ -243,14 +239,8 @@ impl Journal {
         let used = match inner.kept {
             Some(used) => used,
             None => {
-                let wanted = inner.ledger.contents();
                 // What no state refers to any more, such as the snapshot of a transaction.
-                let names: std::collections::HashSet<String> =
-                    wanted.keys().map(std::string::ToString::to_string).collect();
-                self.kept.sweep(|path| {
-                    let name = path.file_name().and_then(std::ffi::OsStr::to_str);
-                    name.is_some_and(|name| names.contains(name))
-                });
+                self.kept.sweep(&inner.ledger.contents());
                 self.kept.size()
             }
         };

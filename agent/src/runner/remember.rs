@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use cm_modules::{
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Runner, Surroundings};
 use crate::{
+    boot::seconds,
     journal::{Journal, OpenTransaction, Owner, Record},
     package_files,
 };
@@ -192,10 +193,6 @@ impl Unremembered {
     }
 }
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 impl Runner<'_> {
     fn owners(&self, task: u32) -> Vec<Owner> {
         let task = &self.slots[task as usize].task;
@@ -269,7 +266,7 @@ impl Runner<'_> {
     /// Writes down what is there, who changes it and what that owes, before the change. The things of each
     /// task.
     pub(super) fn remember(&self, tasks: &[u32]) -> Result<Vec<Vec<Item>>, Unremembered> {
-        let time = now();
+        let time = seconds();
         let (run, journal, node) = (&self.begin.run, self.around.journal, self.around.node);
         let mut records = Vec::new();
         let mut all = Vec::with_capacity(tasks.len());
@@ -320,12 +317,12 @@ impl Runner<'_> {
             }
             all.push(items);
         }
-        let is_package = |task: &&u32| self.slots[**task as usize].changes_packages();
-        let packages = tasks.iter().any(|task| is_package(&task));
+        let mut changers =
+            tasks.iter().filter(|task| self.slots[**task as usize].changes_packages()).peekable();
+        let packages = changers.peek().is_some();
         // What comes along with what the node takes back is nobody's.
-        let wanted = |task: &&u32| self.slots[**task as usize].added.is_none();
-        let owners: Vec<Owner> =
-            tasks.iter().filter(is_package).filter(wanted).flat_map(|task| self.owners(*task)).collect();
+        let wanted = changers.filter(|task| self.slots[**task as usize].added.is_none());
+        let owners: Vec<Owner> = wanted.flat_map(|task| self.owners(*task)).collect();
         let open = journal.read(|ledger| ledger.open.clone());
         if let Some(open) = open.filter(|_| packages) {
             // Begun by a run that was killed: what it had not brought yet comes with ours.
@@ -384,7 +381,7 @@ impl Runner<'_> {
         if self.begin.mode != Mode::Apply || slot.initial.is_empty() {
             return;
         }
-        let (run, journal, time) = (&self.begin.run, self.around.journal, now());
+        let (run, journal, time) = (&self.begin.run, self.around.journal, seconds());
         let mut records = Vec::new();
         for (item, former) in &slot.initial {
             if !journal.read(|ledger| ledger.knows(item, run)) {
@@ -397,11 +394,6 @@ impl Runner<'_> {
         records.extend(self.touched(task, &items, time));
         self.note_down(&records);
         self.remember_after(task, &items, true);
-    }
-
-    /// Closes the package manager's transaction that [`Self::remember`] opened.
-    pub(super) fn transaction_ended(&self) {
-        close_transaction(&self.around, true);
     }
 
     /// A task that found everything as wanted, where an earlier run made it so: its role wants it, too.
@@ -422,7 +414,7 @@ impl Runner<'_> {
             slot.made.iter().filter(unclaimed).cloned().collect()
         });
         if !items.is_empty() {
-            let records: Vec<Record> = self.touched(task, &items, now()).collect();
+            let records: Vec<Record> = self.touched(task, &items, seconds()).collect();
             self.note_down(&records);
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use cm_modules::{Class, Context, Effect, Problem, Resource, Seen, former::Item};
 use cm_wire::{Change, Event, Mode, Notice, Outcome, Stream};
 
-use super::{Ending, Job, Runner, remember::Unremembered, report::merge_changes};
+use super::{Ending, Job, Runner, close_transaction, remember::Unremembered, report::merge_changes};
 use crate::journal::Record;
 
 /// A task that differs and is to be changed.
@@ -204,7 +204,7 @@ impl Runner<'_> {
                 self.remember_after(*task, items, matches!(end.outcome, Outcome::Ok | Outcome::Changed));
             }
             if differing.iter().any(|differing| self.slots[differing.task as usize].changes_packages()) {
-                self.transaction_ended();
+                close_transaction(&self.around, true);
             }
         }
         ends

@@ -117,12 +117,9 @@ pub fn of_run(
             reasons.push(format!("{item} was changed by somebody else since run {last}"));
             continue;
         }
-        if let Former::File(file) = former
-            && !file.kept
-            && !matches!(&now, Former::File(now) if now.content == file.content)
-        {
+        if let Some(bytes) = lost(former, &now) {
             let reason =
-                format!("the former content of {item} ({} bytes) was not kept, for want of room", file.size);
+                format!("the former content of {item} ({bytes} bytes) was not kept, for want of room");
             if force {
                 selected.notes.push(format!("{item} stays as it is: {reason}"));
             } else {
@@ -235,6 +232,13 @@ fn holds(item: &Item, makes: &BTreeSet<Item>) -> bool {
         .is_some_and(|next| matches!(next, Item::Path(next) if next.starts_with(&under)))
 }
 
+/// The length of a former content that is neither kept nor still there; none where there is no such loss.
+fn lost(former: &Former, now: &Former) -> Option<u64> {
+    let Former::File(file) = former else { return None };
+    let still_there = matches!(now, Former::File(now) if now.content == file.content);
+    (!file.kept && !still_there).then_some(file.size)
+}
+
 impl Selected {
     /// Takes a thing back to what it was before `cm`.
     pub fn original(&mut self, node: &dyn Node, item: &Item, memory: &Memory) {
@@ -247,13 +251,9 @@ impl Selected {
             self.notes.push(format!("{item} stays as it is: it cannot be read"));
             return;
         };
-        if let Former::File(file) = former
-            && !file.kept
-            && !matches!(&now, Former::File(now) if now.content == file.content)
-        {
+        if let Some(bytes) = lost(former, &now) {
             self.notes.push(format!(
-                "{item} stays as it is: its former content ({} bytes) was not kept, for want of room",
-                file.size
+                "{item} stays as it is: its former content ({bytes} bytes) was not kept, for want of room"
             ));
             return;
         }
