@@ -8,12 +8,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("modules", &["cm-wire"]),
     ("agent", &["cm-wire", "cm-modules"]),
     ("syntax", &[]),
-    ("inventory", &["cm-syntax"]),
+    ("fetch", &[]),
+    ("rollout", &[]),
+    ("inventory", &["cm-syntax", "cm-fetch"]),
     ("roles", &["cm-syntax", "cm-modules", "cm-wire"]),
     ("plan", &["cm-syntax", "cm-inventory", "cm-roles", "cm-modules", "cm-wire"]),
     ("transport", &[]),
     ("state", &[]),
-    ("engine", &["cm-wire", "cm-syntax", "cm-plan", "cm-transport"]),
+    ("engine", &["cm-wire", "cm-syntax", "cm-plan", "cm-transport", "cm-rollout", "cm-fetch"]),
     ("lab", &[]),
 ];
 
