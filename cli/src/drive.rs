@@ -23,11 +23,16 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub fn reporter(options: &Options, header: RunHeader) -> Box<dyn Reporter> {
     if options.json {
         Box::new(JsonReporter::new(header))
-    } else if std::io::stderr().is_terminal() && std::io::stdout().is_terminal() {
+    } else if is_watched() {
         Box::new(TerminalReporter::new(header))
     } else {
         Box::new(PlainReporter::new(header))
     }
+}
+
+/// Whether a person sits at a terminal.
+pub fn is_watched() -> bool {
+    std::io::stderr().is_terminal() && std::io::stdout().is_terminal()
 }
 
 /// A runtime for commands that go to hosts.

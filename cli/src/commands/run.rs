@@ -16,7 +16,7 @@ use crate::{
     names,
     options::{Options, RunArguments, WhatOnTarget},
     record::{Opening, Recorder},
-    report::RunHeader,
+    report::{AnswersReporter, Reporter, RunHeader},
 };
 
 #[derive(Args, Debug)]
@@ -24,6 +24,9 @@ pub struct Arguments {
     /// `'COMMAND' on TARGET`; the command is run by /bin/sh.
     #[arg(required = true, value_name = "COMMAND on TARGET", allow_hyphen_values = false)]
     words: Vec<String>,
+    /// Show each line as it comes, with its host; otherwise equal answers of several hosts are shown once.
+    #[arg(long)]
+    stream: bool,
     #[command(flatten)]
     run: RunArguments,
 }
@@ -80,6 +83,11 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
         let run =
             fleet.run(selection, &arguments.run, Mode::Apply, recorder.run().to_string(), Some(planner))?;
         let interrupt = Interrupt::watch();
-        drive::drive(run, drive::reporter(options, header), Some(recorder), interrupt, |_| {}).await
+        let reporter: Box<dyn Reporter> = if options.json || arguments.stream || header.hosts == 1 {
+            drive::reporter(options, header)
+        } else {
+            Box::new(AnswersReporter::new(header, drive::is_watched()))
+        };
+        drive::drive(run, reporter, Some(recorder), interrupt, |_| {}).await
     })
 }

@@ -1,5 +1,6 @@
 //! How a run is told: to a person at a terminal, to a log, to a program.
 
+mod answers;
 mod changes;
 mod json;
 mod plain;
@@ -10,6 +11,7 @@ mod terminal;
 use cm_engine::RunEvent;
 use cm_wire::Mode;
 
+pub use answers::AnswersReporter;
 pub use changes::change_lines;
 pub use json::JsonReporter;
 pub use plain::PlainReporter;

@@ -30,6 +30,13 @@ pub fn render(header: &RunHeader, summary: &Summary) -> String {
     if summary.more_failures > 0 {
         line(&mut out, &format!("… and {} more failures: `cm show {}`", summary.more_failures, header.run));
     }
+    out.push_str(&without_answers(header, summary));
+    out
+}
+
+/// The end of a summary whose tasks are told otherwise: hosts in trouble, and the totals.
+pub fn without_answers(header: &RunHeader, summary: &Summary) -> String {
+    let mut out = String::new();
     for trouble in &summary.troubles {
         troubled(trouble, &mut out);
     }

@@ -88,11 +88,18 @@ fn exit_codes_failed_hosts_and_history() {
 fn one_command_now_and_facts() {
     let Some(hosts) = hosts() else { return };
     let repository = Repository::over(hosts);
-    let _ = repository.cm_words(&["run", "hostname; id -un", "on", "releases"]).exits(0).says(&[
+    let _ = repository.cm_words(&["run", "--stream", "hostname; id -un", "on", "releases"]).exits(0).says(&[
         "d11 | d11",
         "d12 | root",
         "d13 | d13",
     ]);
+    let _ = repository.cm_words(&["run", "hostname >&2; id -un", "on", "d11,d12"]).exits(0).says(&[
+        "d11\n    root\n  ! d11\n",
+        "d12\n    root\n  ! d12\n",
+    ]);
+    let same = "cat /etc/timezone; echo none >&2; [ \"$(hostname)\" != d13 ]";
+    let ran = repository.cm_words(&["run", same, "on", "releases"]).exits(3);
+    let _ = ran.says(&["d11, d12\n", "d13: exit status 1\n"]);
     let _ = repository.cm_words(&["run", "echo oops >&2; exit 3", "on", "d12"]).exits(3).says(&["oops", "3"]);
     let ran = repository.cm("facts on releases --json").exits(0);
     for (host, version, codename) in
