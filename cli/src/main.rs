@@ -1,5 +1,6 @@
 //! `cm`: the command line. Commands are one file each under `commands/`; reports under `report/`.
 
+mod chosen;
 mod commands;
 mod drive;
 mod exit;

@@ -17,6 +17,7 @@ mod secrets;
 mod show;
 mod state;
 mod vars;
+mod verify;
 
 use clap::Subcommand;
 
@@ -34,7 +35,7 @@ pub enum Command {
     /// Make it so.
     Apply(apply::Arguments),
     /// Has anything drifted? Looks and checks, changes nothing.
-    Verify(apply::Arguments),
+    Verify(verify::Arguments),
     /// Run one command now.
     Run(run::Arguments),
     /// Show what hosts say about themselves.
@@ -75,7 +76,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         Command::Lint(arguments) => lint::run(options, arguments),
         Command::Plan(arguments) => apply::run(options, arguments, cm_wire::Mode::Plan),
         Command::Apply(arguments) => apply::run(options, arguments, cm_wire::Mode::Apply),
-        Command::Verify(arguments) => apply::run(options, arguments, cm_wire::Mode::Verify),
+        Command::Verify(arguments) => verify::run(options, arguments),
         Command::Run(arguments) => run::run(options, arguments),
         Command::Facts(arguments) => facts::run(options, arguments),
         Command::Graph(arguments) => graph::run(options, arguments),
