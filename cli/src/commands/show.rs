@@ -1,11 +1,11 @@
 //! `cm show RUN`: one run with every host's results.
 
 use clap::Args;
-use cm_state::{HostResult, HostState, RunState, Store, TaskFilter, TaskOutcome};
+use cm_state::{HostResult, HostState, RunState, RunSummary, Store, TaskFilter, TaskOutcome};
 use cm_wire::Change;
 use owo_colors::OwoColorize;
 
-use crate::{exit::Exit, failure::Failure, fleet, options::Options, report};
+use crate::{exit::Exit, failure::Failure, fleet, options::Options, report, report::waterfall};
 
 #[derive(Args, Debug)]
 pub struct Arguments {
@@ -17,6 +17,12 @@ pub struct Arguments {
     /// Tasks that were as wanted, too.
     #[arg(long)]
     all: bool,
+    /// Show where the time went: a bar for each host of the run, or with `--host` for each of its tasks.
+    #[arg(long)]
+    waterfall: bool,
+    /// Write the waterfall to this file as SVG.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<std::path::PathBuf>,
 }
 
 pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
@@ -46,6 +52,9 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
         }
         None => store.run_results(&summary.id, filter).map_err(fleet::state_failure)?,
     };
+    if arguments.waterfall || arguments.svg.is_some() {
+        return draw(arguments, &store, &summary);
+    }
     if options.json {
         let mut value = serde_json::json!(summary);
         value["host_results"] = serde_json::json!(hosts);
@@ -85,6 +94,30 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
         text.push_str(&format!("{}: {told}\n", host.bold()));
     }
     report::print(&text);
+    Ok(Exit::Ok)
+}
+
+fn draw(arguments: &Arguments, store: &impl Store, run: &RunSummary) -> Result<Exit, Failure> {
+    let results = |filter| store.run_results(&run.id, filter).map_err(fleet::state_failure);
+    let chart = match &arguments.host {
+        Some(host) => {
+            let found = store.run_host(&run.id, host).map_err(fleet::state_failure)?;
+            let found = found
+                .ok_or_else(|| Failure::new(format!("run {} has no result of host `{host}`", run.id)))?;
+            waterfall::of_host(&found, arguments.all)
+        }
+        None => match results(TaskFilter::All)?.as_slice() {
+            [one] => waterfall::of_host(one, arguments.all),
+            hosts => waterfall::of_hosts(run, hosts),
+        },
+    };
+    if let Some(file) = &arguments.svg {
+        std::fs::write(file, waterfall::svg(&chart))
+            .map_err(|error| Failure::because(format!("{} cannot be written", file.display()), &error))?;
+    }
+    if arguments.waterfall {
+        report::print(&waterfall::text(&chart, report::columns()));
+    }
     Ok(Exit::Ok)
 }
 

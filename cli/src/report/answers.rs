@@ -82,7 +82,9 @@ impl Answers {
 
 impl Answer {
     fn text(&self) -> String {
-        let mut text = name_hosts(&self.hosts).bold().to_string();
+        let mut hosts = self.hosts.clone();
+        hosts.sort_unstable();
+        let mut text = name_hosts(&hosts).bold().to_string();
         if self.output.status != 0 {
             text.push_str(&format!(": {}", format!("exit status {}", self.output.status).red()));
         } else if let Some(error) = &self.error {

@@ -7,6 +7,7 @@ mod plain;
 mod summary;
 mod summary_text;
 mod terminal;
+pub mod waterfall;
 
 use cm_engine::RunEvent;
 use cm_wire::Mode;
@@ -66,6 +67,15 @@ pub fn table(headers: &[&str]) -> comfy_table::Table {
 pub fn print_table(table: &comfy_table::Table) {
     let lines: String = table.to_string().lines().map(|line| format!("{}\n", line.trim_end())).collect();
     print(&lines);
+}
+
+/// The columns of the terminal; 100 where there is none.
+pub fn columns() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stdout())
+        .map(|size| usize::from(size.ws_col))
+        .ok()
+        .filter(|&columns| columns > 0)
+        .unwrap_or(100)
 }
 
 /// The word by which a value of a small enum goes in JSON.
