@@ -24,6 +24,7 @@ mod param;
 mod real;
 pub mod registry;
 mod schema;
+mod sign;
 mod swap_value;
 mod thing;
 
@@ -42,4 +43,5 @@ pub use param::{
 };
 pub use real::Real;
 pub use schema::{ParamError, ParamSchema, Params, Schema, is_required, key, read_param};
+pub use sign::Sign;
 pub use thing::{Class, Thing, Touches};

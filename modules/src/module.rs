@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use cm_wire::{Change, Digest, Mode, Notice, Output};
 
-use crate::{Node, ParamError, Params, Schema, Touches, node::Content};
+use crate::{Node, ParamError, Params, Schema, Sign, Touches, node::Content};
 
 /// An entry of the registry: one kind of task.
 pub struct Module {
@@ -46,6 +46,12 @@ pub trait Resource: Send + Sync {
     /// look that found a difference and before the change. What cannot be read here fails in the change.
     fn keeps(&self, _context: &Context<'_>) -> Vec<crate::Thing> {
         self.touches().makes
+    }
+
+    /// What tells, while `cm verify --watch` lasts, that a look may answer differently: asked for at the start of
+    /// the watch, again after events, and only ever with a node that is not changed.
+    fn signs(&self, _context: &Context<'_>) -> Vec<Sign> {
+        Sign::of_touches(&self.touches())
     }
 
     /// Edits the text of the file it is part of; none for a resource that is not such an edit.

@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     AbsolutePath, Class, Context, Doing, Effect, FileMode, Int, Module, ParamError, Params, Problem,
-    Resource, Seen, SourceContent, Thing, Touches,
+    Resource, Seen, Sign, SourceContent, Thing, Touches,
     node::{Attributes, Content, Source},
     params,
 };
@@ -378,6 +378,10 @@ impl Resource for Wanted {
             Origin::Node(path) => touches.needs(Thing::Path(path.clone())),
             _ => touches,
         }
+    }
+
+    fn signs(&self, _context: &Context<'_>) -> Vec<Sign> {
+        Sign::with_all_below(&self.touches(), &self.task.destination.0)
     }
 
     fn look(&self, context: &Context<'_>) -> Result<Seen, Problem> {

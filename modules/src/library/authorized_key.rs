@@ -13,7 +13,7 @@ use super::presence::State;
 use super::{account_name::AccountName, ownership};
 use crate::{
     AbsolutePath, Class, Context, Doing, Effect, FileMode, Module, ParamError, Params, Problem, Resource,
-    Seen, Thing, Touches,
+    Seen, Sign, Thing, Touches,
     node::{Attributes, Content, FileKind, Stat},
     params,
     text_diff::text_diff,
@@ -100,6 +100,15 @@ impl Resource for Wanted {
             None => Thing::Other(format!("authorized_keys:{user}")),
         };
         Touches::new(Class::File).makes(file).needs(Thing::User(user.clone())).part()
+    }
+
+    fn signs(&self, context: &Context<'_>) -> Vec<Sign> {
+        let mut signs = Sign::of_touches(&self.touches());
+        if let Ok(Some(place)) = self.place(context) {
+            signs.retain(|sign| !matches!(sign, Sign::Nothing(_)));
+            signs.extend(place.directory.into_iter().chain([place.file]).map(Sign::Path));
+        }
+        signs
     }
 
     fn look(&self, context: &Context<'_>) -> Result<Seen, Problem> {

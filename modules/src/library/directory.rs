@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     AbsolutePath, Class, Context, Doing, Effect, FileMode, Module, ParamError, Params, Problem, Resource,
-    Seen, Thing, Touches,
+    Seen, Sign, Thing, Touches,
     node::{FileKind, Stat},
     params,
 };
@@ -251,6 +251,14 @@ impl Resource for Wanted {
             .owned(self.ownership.owner.as_deref(), self.ownership.group.as_deref())
             .removes(self.state == State::Absent)
             .parents(self.parents)
+    }
+
+    fn signs(&self, _context: &Context<'_>) -> Vec<Sign> {
+        if self.recurse {
+            Sign::with_all_below(&self.touches(), &self.path)
+        } else {
+            Sign::of_touches(&self.touches())
+        }
     }
 
     fn look(&self, context: &Context<'_>) -> Result<Seen, Problem> {

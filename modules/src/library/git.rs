@@ -10,7 +10,7 @@ use cm_wire::{Change, Value};
 use super::making::{make_parents, making, missing_parents};
 use crate::{
     AbsolutePath, Class, Context, Doing, Effect, Int, Kind, Module, Param, ParamError, Params, Problem,
-    Resource, Seen, Thing, Touches,
+    Resource, Seen, Sign, Thing, Touches,
     git_program::{Address, Git, printed},
     node::{Attributes, FileKind, SettingKind},
     params,
@@ -436,6 +436,10 @@ impl Resource for Wanted {
             Some(key) => touches.needs(Thing::Path(key.0.clone())),
             None => touches,
         }
+    }
+
+    fn signs(&self, _context: &Context<'_>) -> Vec<Sign> {
+        Sign::with_all_below(&self.touches(), &self.task.path.0)
     }
 
     fn look(&self, context: &Context<'_>) -> Result<Seen, Problem> {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     AbsolutePath, Class, Context, Doing, Effect, Int, Module, ParamError, Params, Problem, Resource, Seen,
-    Thing, Touches, choice,
+    Sign, Thing, Touches, choice,
     mounted::Mounted,
     node::{FileKind, SettingKind},
     params,
@@ -278,6 +278,12 @@ impl Resource for Wanted {
         let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let paths = made.iter().cloned().map(Thing::Path);
         paths.chain([Thing::Path(FSTAB.into()), self.setting()]).collect()
+    }
+
+    fn signs(&self, _context: &Context<'_>) -> Vec<Sign> {
+        let mut signs = Sign::of_touches(&self.touches());
+        signs.push(Sign::Path(FSTAB.into()));
+        signs
     }
 
     fn look(&self, context: &Context<'_>) -> Result<Seen, Problem> {

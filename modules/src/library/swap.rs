@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     AbsolutePath, Class, Context, Doing, Effect, FileMode, Int, Kind, Module, Param, ParamError, Params,
-    Problem, Resource, Seen, Thing, Touches,
+    Problem, Resource, Seen, Sign, Thing, Touches,
     node::{FileKind, SettingKind, Stat},
     params,
     swap_value::SwapArea,
@@ -213,6 +213,12 @@ impl Resource for Wanted {
     /// Not the file itself: what is in it is what was in memory, and it comes and goes with the setting.
     fn keeps(&self, _context: &Context<'_>) -> Vec<Thing> {
         vec![self.setting(), Thing::Path(FSTAB.into())]
+    }
+
+    fn signs(&self, _context: &Context<'_>) -> Vec<Sign> {
+        let mut signs = Sign::of_touches(&self.touches());
+        signs.push(Sign::Path(FSTAB.into()));
+        signs
     }
 
     fn look(&self, context: &Context<'_>) -> Result<Seen, Problem> {

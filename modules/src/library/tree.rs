@@ -20,7 +20,7 @@ pub use self::mend::together;
 use super::{glob::Glob, making::missing_parents, ownership::Ownership, walk::walk};
 use crate::{
     AbsolutePath, Class, Context, Effect, FileMode, Module, ParamError, Params, Problem, Resource, Seen,
-    SourceFolder, Thing, Touches, node::FileKind, params,
+    Sign, SourceFolder, Thing, Touches, node::FileKind, params,
 };
 
 params! {
@@ -183,6 +183,10 @@ impl Resource for Wanted {
             .part()
             .parents(true)
             .owned(self.owner.as_deref(), self.group.as_deref())
+    }
+
+    fn signs(&self, _context: &Context<'_>) -> Vec<Sign> {
+        Sign::with_all_below(&self.touches(), &self.path)
     }
 
     fn look(&self, context: &Context<'_>) -> Result<Seen, Problem> {
