@@ -16,7 +16,8 @@ use std::{
 use cm_plan::ContentSource;
 use cm_transport::Connection;
 use cm_wire::{
-    AddedTask, Begin, Change, Digest, Done, Event, Facts, FromAgent, Mode, Outcome, Resumed, Task, TaskResult,
+    AddedTask, Begin, Change, Digest, Done, Event, Facts, FromAgent, Looks, Mode, Outcome, Resumed, Task,
+    TaskResult,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
@@ -26,10 +27,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    HostCatalog, HostEnd, HostReport, NodeLedger, Orphan, RunEvent, TaskLabel, Trouble,
+    HostCatalog, HostEnd, HostReport, NodeLedger, Orphan, Promise, Promises, RunEvent, TaskLabel, Trouble,
     bounds::{Bounds, Excess},
     dispatcher::Shared,
-    ledger,
+    ledger, promise,
     session::{AgentError, FromNode},
     target::HostTarget,
 };
@@ -107,6 +108,8 @@ struct Work {
     /// Roles whose orphans this run takes back.
     pruned: Vec<String>,
     guarded: Guarded,
+    /// The digest of its tasks, where a promise is asked for.
+    catalog: Option<Digest>,
 }
 
 /// What is asked of a host.
@@ -155,6 +158,7 @@ impl Work {
             remembers: None,
             pruned: Vec::new(),
             guarded: Guarded::default(),
+            catalog: None,
         }
     }
 
@@ -248,8 +252,29 @@ impl Work {
         self.shared
             .tell(RunEvent::Planned { host: Arc::clone(&self.host), labels: Arc::clone(&self.labels) })
             .await;
-        let begin = Begin { redact, whole_roles, prune, ..self.shared.begin() };
+        let looks = self.looks(&tasks)?;
+        let begin = Begin { redact, whole_roles, prune, looks, ..self.shared.begin() };
         Ok((Catalog { begin, tasks, contents: Arc::new(contents) }, permit))
+    }
+
+    /// What the node is to do with what its first look finds; an end where the catalog is not the promised one.
+    fn looks(&mut self, tasks: &[Task]) -> Result<Looks, HostEnd> {
+        let held = match &self.shared.options.promises {
+            Promises::None => return Ok(Looks::Untold),
+            Promises::Told => {
+                self.catalog = Some(promise::digest(tasks, &self.labels));
+                return Ok(Looks::Told);
+            }
+            Promises::Held(held) => held,
+        };
+        let refused = |why: &str| HostEnd::Refused(trouble::moved(why, Vec::new()));
+        let promise = held.get(&*self.host).ok_or_else(|| refused("it is not part of the plan"))?;
+        if promise.catalog != promise::digest(tasks, &self.labels) {
+            return Err(refused(
+                "what is wanted of it is not what was planned: the repository, variables or facts have changed",
+            ));
+        }
+        Ok(Looks::Expected(promise.looks.clone()))
     }
 
     async fn ledger(&self, link: &mut Link) -> Result<NodeLedger, HostEnd> {
@@ -481,6 +506,14 @@ impl Work {
                     let (host, labels) = (Arc::clone(&self.host), Arc::clone(&self.labels));
                     self.shared.tell(RunEvent::Added { host, labels, from: known }).await;
                 }
+                Ok(FromAgent::Looked(looks)) => {
+                    // Once, and only where it was asked.
+                    if let Some(catalog) = self.catalog.take() {
+                        let host = Arc::clone(&self.host);
+                        let promise = Promise { catalog, looks };
+                        self.shared.tell(RunEvent::Promised { host, promise }).await;
+                    }
+                }
                 // A node asks once for each guarded task at most; more would be an endless number of connections.
                 Ok(FromAgent::ConfirmWanted { limit }) if self.guarded.asked < self.guarded.tasks.len() => {
                     self.guarded.asked += 1;
@@ -498,7 +531,8 @@ impl Work {
                     FromAgent::Alive
                     | FromAgent::ConfirmWanted { .. }
                     | FromAgent::Confirmed(_)
-                    | FromAgent::Ledger { .. },
+                    | FromAgent::Ledger { .. }
+                    | FromAgent::Watched(_),
                 ) => {}
                 Ok(FromAgent::Hello(_)) => return broken(Excess::Hello),
                 Err(error) => {

@@ -46,8 +46,22 @@ pub struct Begin {
     pub journal_limit: u64,
     /// The run goes on after the host was restarted by one of its tasks.
     pub resumed: Option<Resumed>,
+    /// Whether what the first look finds is told, or must be what it was in a plan.
+    pub looks: Looks,
     /// Texts replaced by `[secret]` in everything the agent sends.
     pub redact: Vec<Secret>,
+}
+
+/// What becomes of the first look's findings, a number for each task that is no check: equal numbers, equal findings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Looks {
+    /// Nothing.
+    #[default]
+    Untold,
+    /// They are told, in [`crate::FromAgent::Looked`].
+    Told,
+    /// The run is refused before anything is changed unless they are these.
+    Expected(Vec<u64>),
 }
 
 /// What a node takes back from its journal.

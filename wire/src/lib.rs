@@ -12,6 +12,7 @@ mod frame;
 mod message;
 mod secret;
 mod value;
+mod watch;
 
 pub use catalog::{AddedTask, BARRIER, Begin, Done, Mode, Notice, Notify, Resumed, Task, Undo};
 pub use digest::{Digest, Hasher, ParseDigestError};
@@ -21,3 +22,4 @@ pub use frame::{FRAME_LIMIT, FrameError, decode, encode};
 pub use message::{AGENT_MARK, FromAgent, LedgerItem, LedgerRun, Refusal, ToAgent};
 pub use secret::{Redactor, Secret};
 pub use value::{ContentRef, TreeEntry, TreeKind, Value};
+pub use watch::{Watch, Watched};

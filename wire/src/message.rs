@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AddedTask, Begin, Change, Digest, Event, Facts, Task, bounded};
+use crate::{AddedTask, Begin, Change, Digest, Event, Facts, Task, Watch, Watched, bounded};
 
 /// What an agent sends before its first frame, so that whatever a login shell prints before is told from it.
 pub const AGENT_MARK: &[u8] = b"\x01cm-agent-1\n";
@@ -19,6 +19,8 @@ pub enum ToAgent {
     Tasks(Vec<Task>),
     /// No more tasks follow.
     Seal,
+    /// No more tasks follow: they are looked at, and then watched until the controller says good-bye.
+    Watch(Watch),
     /// The next piece of a content that was asked for; pieces come in order.
     Content {
         /// Which content.
@@ -67,11 +69,15 @@ pub enum FromAgent {
     Done,
     /// Tasks that the node made itself; they come after those that were sent, in this order.
     Added(#[serde(deserialize_with = "bounded::at_most::<100_000, _, _>")] Vec<AddedTask>),
+    /// What the first look found, where [`crate::Looks::Told`] was asked for.
+    Looked(#[serde(deserialize_with = "bounded::at_most::<500_000, _, _>")] Vec<u64>),
     /// Guarded changes are made: the controller must come back over a new connection within these seconds.
     ConfirmWanted {
         /// Seconds.
         limit: u32,
     },
+    /// Of a watch; after `Done` of its first look.
+    Watched(Watched),
     /// Answers [`ToAgent::Confirm`]: whether there was anything left to confirm (false: it was taken back).
     Confirmed(bool),
     /// A task restarts the host now; the run goes on over a new connection.
@@ -140,6 +146,12 @@ pub enum Refusal {
         reasons: Vec<String>,
         /// What to do.
         hint: Option<String>,
+    },
+    /// The node is not as it was when its plan was made.
+    Moved {
+        /// The tasks that find something else now.
+        #[serde(deserialize_with = "bounded::at_most::<500_000, _, _>")]
+        tasks: Vec<String>,
     },
     /// The controller said something that makes no sense.
     Protocol {

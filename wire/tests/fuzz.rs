@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use cm_fuzz::{Target, answer, fuzz};
 use cm_wire::{
     Change, ContentRef, Digest, Event, Facts, FromAgent, Interface, Mount, Outcome, Output, Refusal, Stream,
-    Task, TaskResult, ToAgent, TreeEntry, TreeKind, Value, decode, encode,
+    Task, TaskResult, ToAgent, TreeEntry, TreeKind, Value, Watch, Watched, decode, encode,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -71,6 +71,8 @@ fn from_agent() {
         .seed(body(&FromAgent::Events(events)))
         .seed(body(&FromAgent::Need(vec![Digest::of(b"a")])))
         .seed(body(&FromAgent::Refused(Refusal::State { reason: "full".into() })))
+        .seed(body(&FromAgent::Watched(Watched::Standing { unseen: vec![1, 300] })))
+        .seed(body(&FromAgent::Watched(Watched::Note("half".into()))))
         .seed(body(&FromAgent::Done));
     fuzz(target, round::<FromAgent>);
 }
@@ -94,6 +96,7 @@ fn to_agent() {
         .seed(body(&ToAgent::Tasks(vec![task])))
         .seed(body(&ToAgent::Content { digest: Digest::of(b"a"), bytes: vec![1, 2], last: true }))
         .seed(body(&ToAgent::NoContent { digest: Digest::of(b"a"), reason: "gone".into() }))
+        .seed(body(&ToAgent::Watch(Watch { look_every: 3600 })))
         .seed(body(&ToAgent::Seal));
     fuzz(target, round::<ToAgent>);
 }
