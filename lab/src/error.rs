@@ -117,6 +117,16 @@ pub enum LabError {
         /// How long was waited.
         after: Duration,
     },
+    /// A look at a whole host found hardly anything.
+    #[error("the look at host `{host}` found only {found} things")]
+    Look {
+        /// The host's name.
+        host: String,
+        /// How many things were found.
+        found: usize,
+        /// What its commands said on standard error.
+        said: String,
+    },
     /// The record of a lab cannot be read.
     #[error("`{path}` is not the record of a lab")]
     Record {
@@ -167,6 +177,7 @@ impl LabError {
             Self::Record { path, .. } => {
                 format!("if no lab of that name runs, remove the folder of `{}`", path.display())
             }
+            Self::Look { said, .. } if !said.is_empty() => format!("its commands said:\n{said}"),
             _ => return None,
         })
     }

@@ -44,6 +44,7 @@ mod skipped;
 mod spec;
 mod teardown;
 mod up;
+mod whole_host;
 
 pub use command::CommandError;
 pub use error::LabError;
@@ -55,3 +56,4 @@ pub use requirements::{Missing, MissingTool, requirements};
 pub use spec::{HostSpec, LabSpec, PackageSource, Release, Storage};
 pub use teardown::{Removed, down, down_all, down_left_behind};
 pub use up::up;
+pub use whole_host::WholeHost;
