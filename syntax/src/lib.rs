@@ -14,12 +14,13 @@ mod offsets;
 mod parse;
 mod render;
 mod scalar;
+mod scalar_of_ansible;
 mod sources;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use map_reader::MapReader;
 pub use nearest::nearest;
 pub use node::{Entry, Node, ScalarStyle, Yaml};
-pub use parse::{parse, parse_collecting, parse_part};
+pub use parse::{parse, parse_collecting, parse_of_ansible, parse_part};
 pub use render::Style;
 pub use sources::{FileId, Sources, Span, Spanned};

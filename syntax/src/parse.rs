@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use granit_parser::{Event, Parser, Span as ParserSpan, StructureStyle, Tag};
 
 use crate::scalar::{TooLarge, number, resolve};
+use crate::scalar_of_ansible;
 use crate::{Diagnostic, Diagnostics, Entry, FileId, Node, ScalarStyle, Sources, Span, Spanned, Yaml};
 
 mod syntax_error;
@@ -36,6 +37,13 @@ pub fn parse_collecting(sources: &Sources, file: FileId, diagnostics: &mut Diagn
     Builder::new(&text, file, 0, diagnostics).run()
 }
 
+/// Parses as Ansible reads YAML: plain scalars by YAML 1.1 (`yes` is true, `0644` is 420), of two values of one key the last
+/// (with a warning), `!unsafe` is text without templates. `!vault` is an error: nobody here has the key.
+pub fn parse_of_ansible(sources: &Sources, file: FileId, diagnostics: &mut Diagnostics) -> Option<Node> {
+    let text = sources.text(file);
+    Builder { ansible: true, ..Builder::new(&text, file, 0, diagnostics) }.run()
+}
+
 /// Parses the part of a file that a span covers, such as the value in `--set key=value`; spans are those of the whole file.
 ///
 /// # Errors
@@ -61,6 +69,8 @@ struct Builder<'t, 'd> {
     root: Option<Node>,
     /// The last value that begins with `{{` and has no quotes.
     unquoted: Option<Span>,
+    /// Read as Ansible does; see [`parse_of_ansible`].
+    ansible: bool,
 }
 
 /// A finished anchored value and how many values it holds; None while it is still open.
@@ -95,6 +105,8 @@ enum Key {
     Is(Spanned<String>),
     /// The next node is what `<<` merges.
     Merge(Span),
+    /// The next node replaces the value of this entry, the key of which stands here.
+    Again(usize, Span),
     /// The next node is the value of a key that was refused.
     Refused,
 }
@@ -111,6 +123,7 @@ impl<'t, 'd> Builder<'t, 'd> {
             aliased: 0,
             root: None,
             unquoted: None,
+            ansible: false,
         }
     }
 
@@ -208,6 +221,7 @@ impl<'t, 'd> Builder<'t, 'd> {
         }
         let plain = style == ScalarStyle::Plain;
         let resolved = match tag {
+            None if plain && self.ansible => Ok(scalar_of_ansible::resolve(text)),
             None if plain => resolve(text),
             None => Ok(Yaml::Text(text.to_string())),
             Some(tag) => self.tagged(text, tag, place, span),
@@ -230,7 +244,15 @@ impl<'t, 'd> Builder<'t, 'd> {
         if tag.handle().is_empty() && tag.suffix() == "!" {
             return Ok(Yaml::Text(text.to_owned()));
         }
+        if self.ansible && tag.original() == "!unsafe" {
+            return Ok(Yaml::Text(scalar_of_ansible::without_templates(text)));
+        }
         let problem = match tag.core_suffix() {
+            _ if self.ansible && matches!(&*tag.original(), "!vault" | "!vault-encrypted") => {
+                Diagnostic::error("this value is encrypted by Ansible Vault")
+                    .at(span, "cannot be decrypted here")
+                    .hint("decrypt it with `ansible-vault`, and keep it as a secret: `cm secrets set NAME`")
+            }
             Some("str") => return Ok(Yaml::Text(text.to_owned())),
             Some("null") if matches!(resolve(text)?, Yaml::Null) => return Ok(Yaml::Null),
             Some("bool") => match resolve(text)? {
@@ -255,7 +277,8 @@ impl<'t, 'd> Builder<'t, 'd> {
     fn check_collection_tag(&mut self, tag: Option<&Tag>, wanted: &str, place: &ParserSpan, span: Span) {
         let Some(tag) = tag else { return };
         let non_specific = tag.handle().is_empty() && tag.suffix() == "!";
-        if !non_specific && tag.core_suffix() != Some(wanted) {
+        let unsafe_tag = self.ansible && tag.original() == "!unsafe";
+        if !non_specific && !unsafe_tag && tag.core_suffix() != Some(wanted) {
             let problem = self.unknown_tag(tag, place, span);
             self.diagnostics.push(problem);
         }
@@ -353,7 +376,17 @@ impl<'t, 'd> Builder<'t, 'd> {
                 Some(text) => {
                     let key = Spanned::new(text.to_owned(), node.span);
                     if let Some(first) = map.position(&key.value) {
-                        let first = map.entries[first].key.span;
+                        let at = first;
+                        let first = map.entries[at].key.span;
+                        if self.ansible {
+                            self.diagnostics.push(
+                                Diagnostic::warning(format!("duplicate key `{}`", key.value))
+                                    .at(key.span, "this one counts")
+                                    .also(first, "not this one"),
+                            );
+                            map.key = Key::Again(at, key.span);
+                            return;
+                        }
                         self.diagnostics.push(
                             Diagnostic::error(format!("duplicate key `{}`", key.value))
                                 .at(key.span, "again here")
@@ -391,6 +424,10 @@ impl<'t, 'd> Builder<'t, 'd> {
             },
             Key::Is(key) => map.insert(key, node),
             Key::Merge(span) => map.merges.push((span, node)),
+            Key::Again(at, span) => {
+                map.entries[at].key.span = span;
+                map.entries[at].value = node;
+            }
             Key::Refused => {}
         }
     }
