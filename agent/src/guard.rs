@@ -302,6 +302,7 @@ fn revert(state: &StateDir, orders: &Orders, said: &mut Vec<String>) -> Result<(
         prune: Vec::new(),
         undo: None,
         journal_limit: 0,
+        looks: cm_wire::Looks::Untold,
         resumed: None,
         redact: Vec::new(),
     };
@@ -323,6 +324,7 @@ fn revert(state: &StateDir, orders: &Orders, said: &mut Vec<String>) -> Result<(
         send: &send,
         announce: &|_| {},
         guard: None,
+        looked: &|_| {},
         confirm: &|_| {},
         restart: &|_, _| "a guard restarts no host".into(),
         stopping: &|| false,

@@ -267,6 +267,7 @@ fn run(
         send: &send,
         announce: &announce,
         guard: (begin.mode == Mode::Apply).then_some(&guard),
+        looked: &|looks| outbox.send(FromAgent::Looked(looks)),
         confirm: &|limit| outbox.send(FromAgent::ConfirmWanted { limit }),
         restart: &|task, changes| restart::restart_host(outbox, task, changes, &stopping),
         stopping: &stopping,
@@ -279,6 +280,7 @@ fn run(
                     .into(),
             ),
         },
+        CatalogError::Moved(tasks) => Refusal::Moved { tasks },
         other => Refusal::Protocol { reason: other.to_string() },
     });
     if begin.mode == Mode::Apply

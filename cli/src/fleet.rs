@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use cm_engine::{AgentPrograms, Become, HostTarget, OtherFacts, Planner, Reach, Run, RunOptions, SshReach};
+use cm_engine::{AgentPrograms, Become, HostTarget, OtherFacts, Planner, Promises, Reach, Run, RunOptions, SshReach};
 use cm_inventory::{Connection, HostId, HostKeys, Request, SshConfig};
 use cm_plan::{LoadOptions, Project};
 use cm_state::{RedbStore, StateError, Store, Timestamp};
@@ -271,6 +271,7 @@ impl Fleet {
                 paranoid: false,
                 undo: None,
                 journal_limit: settings.journal_limit.as_ref().map_or(0, |limit| limit.value),
+                promises: Promises::None,
                 ledger: false,
             },
             stages,

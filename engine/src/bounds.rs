@@ -6,7 +6,7 @@
 
 use std::mem::{size_of, size_of_val};
 
-use cm_wire::{AddedTask, Change, Event, Outcome, TaskResult};
+use cm_wire::{AddedTask, Change, Event, Outcome, Standing, TaskResult, Touched};
 
 /// The largest first message, in bytes: the facts of a machine with thousands of mounts.
 pub(crate) const HELLO: usize = 4 * 1024 * 1024;
@@ -26,6 +26,8 @@ const LIVE: usize = 256 * 1024 * 1024;
 const LIVE_PIECE: usize = 1024 * 1024;
 /// Notices (task started, note, wait) beside those that each task may have.
 const NOTICES: usize = 1000;
+/// Changes behind our back that are kept of one task.
+const CHANGES_OF_A_TASK: usize = 64;
 /// Notices that each task may have.
 const NOTICES_OF_A_TASK: usize = 8;
 /// How often each content of a catalog may be asked for.
@@ -141,6 +143,12 @@ impl Bounds {
                 let Some(text) = self.output(text) else { return Ok(None) };
                 Event::Output { task, stream, text }
             }
+            Event::Standing { task, mut standing } => {
+                self.known(task)?;
+                self.notice()?;
+                bound_standing(&mut standing);
+                Event::Standing { task, standing }
+            }
             Event::Ended(mut result) => {
                 let index = self.known(result.task)?;
                 if std::mem::replace(&mut self.ended[index], true) {
@@ -229,6 +237,28 @@ impl Bounds {
         } else {
             text
         })
+    }
+}
+
+/// Cuts what is said of one task's history to what a person reads.
+fn bound_standing(standing: &mut Standing) {
+    if let Some(applied) = &mut standing.applied {
+        applied.run = cut(std::mem::take(&mut applied.run), NAME);
+        applied.undone = applied.undone.take().map(|why| cut(why, NAME));
+    }
+    for trace in &mut standing.traces {
+        trace.item = cut(std::mem::take(&mut trace.item), NAME);
+        trace.owner = trace.owner.take().map(|name| cut(name, NAME));
+        trace.log = trace.log.take().map(|line| cut(line, NAME));
+    }
+    if let Touched::Yes(changes) = &mut standing.touched {
+        changes.truncate(CHANGES_OF_A_TASK);
+        for change in changes {
+            change.attribute = cut(std::mem::take(&mut change.attribute), NAME);
+            change.before = change.before.take().map(|text| cut(text, NAME));
+            change.after = change.after.take().map(|text| cut(text, NAME));
+            change.diff = None;
+        }
     }
 }
 

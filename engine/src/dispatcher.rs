@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use cm_transport::Connector;
-use cm_wire::{Begin, Mode, Undo};
+use cm_wire::{Begin, Looks, Mode, Undo};
 use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    AgentPrograms, EventSender, HostEnd, HostReport, HostTarget, OtherFacts, Planner, RunEvent, executor,
-    facts_pool::FactsPool,
+    AgentPrograms, EventSender, HostEnd, HostReport, HostTarget, OtherFacts, Planner, Promises, RunEvent,
+    executor, facts_pool::FactsPool,
 };
 
 /// How a run is to be done.
@@ -37,6 +37,8 @@ pub struct RunOptions {
     pub undo: Option<Undo>,
     /// Bytes that a node's journal may take; 0: the agent's own limit.
     pub journal_limit: u64,
+    /// What becomes of what the first looks find.
+    pub promises: Promises,
     /// Only ask nodes what they remember; there is no planner then.
     pub ledger: bool,
 }
@@ -121,6 +123,7 @@ impl Shared {
             undo: self.options.undo.clone(),
             journal_limit: self.options.journal_limit,
             resumed: None,
+            looks: Looks::Untold,
             redact: Vec::new(),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cm_wire::{Facts, Stream, TaskResult};
 
-use crate::{NodeLedger, TaskLabel};
+use crate::{NodeLedger, Promise, TaskLabel};
 
 /// Something that happened in a run.
 #[derive(Debug)]
@@ -42,6 +42,13 @@ pub enum RunEvent {
         labels: Arc<[TaskLabel]>,
         /// The place of the first new one.
         from: usize,
+    },
+    /// What the host's plan promises, where it was asked for.
+    Promised {
+        /// The host.
+        host: Arc<str>,
+        /// What was found.
+        promise: Promise,
     },
     /// Another run holds the node.
     Waiting {

@@ -14,6 +14,7 @@ mod executor;
 mod facts_pool;
 mod ledger;
 mod project_planner;
+mod promise;
 mod session;
 mod target;
 
@@ -26,5 +27,6 @@ pub use event::{HostEnd, HostReport, Orphan, RunEvent, Trouble};
 pub use event_channel::{EventReceiver, EventSender, event_channel};
 pub use ledger::NodeLedger;
 pub use project_planner::{ProjectPlanner, catalog_of};
+pub use promise::{Promise, Promises};
 pub use session::AgentError;
 pub use target::{HostTarget, Reach, SshReach};

@@ -11,15 +11,17 @@ mod facts;
 mod frame;
 mod message;
 mod secret;
+mod standing;
 mod value;
 mod watch;
 
-pub use catalog::{AddedTask, BARRIER, Begin, Done, Mode, Notice, Notify, Resumed, Task, Undo};
+pub use catalog::{AddedTask, BARRIER, Begin, Done, Looks, Mode, Notice, Notify, Resumed, Task, Undo};
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use event::{Change, Event, Outcome, Output, Stream, TaskResult};
 pub use facts::{Facts, Interface, Memory, Mount, Os};
 pub use frame::{FRAME_LIMIT, FrameError, decode, encode};
 pub use message::{AGENT_MARK, FromAgent, LedgerItem, LedgerRun, Refusal, ToAgent};
 pub use secret::{Redactor, Secret};
+pub use standing::{Applied, Standing, Touched, Trace};
 pub use value::{ContentRef, TreeEntry, TreeKind, Value};
 pub use watch::{Watch, Watched};

@@ -9,9 +9,9 @@ use cm_modules::{
     Class, Prefetch, Problem, Seen,
     former::{Item, capture},
 };
-use cm_wire::Mode;
+use cm_wire::{Digest, Looks, Mode};
 
-use super::Runner;
+use super::{CatalogError, Runner, Slot};
 use crate::contents::ContentStore;
 
 /// Below this many tasks one thread is faster than starting others.
@@ -41,6 +41,33 @@ impl Runner<'_> {
         for (index, look) in again.into_iter().zip(looks) {
             self.slots[index].first = look;
         }
+    }
+
+    /// Tells what was found, or compares it with what a plan found.
+    pub(super) fn compare_looks(&self) -> Result<(), CatalogError> {
+        let wanted = match &self.begin.looks {
+            // The rest of a run that restarted the host is its own doing.
+            _ if self.begin.resumed.is_some() => return Ok(()),
+            Looks::Untold => return Ok(()),
+            Looks::Told => {
+                (self.around.looked)(self.compared().map(found).collect());
+                return Ok(());
+            }
+            Looks::Expected(wanted) => wanted,
+        };
+        let now: Vec<&Slot> = self.compared().collect();
+        if now.len() != wanted.len() {
+            let count = format!("{} tasks instead of {}", now.len(), wanted.len());
+            return Err(CatalogError::Moved(vec![count]));
+        }
+        let moved = now.into_iter().zip(wanted).filter(|(slot, wanted)| found(slot) != **wanted);
+        let moved: Vec<String> = moved.map(|(slot, _)| slot.task.id.clone()).collect();
+        if moved.is_empty() { Ok(()) } else { Err(CatalogError::Moved(moved)) }
+    }
+
+    /// The tasks whose looks a plan and its apply have in common: checks are not part of a plan.
+    fn compared(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(|slot| slot.class != Class::Check && slot.task.module != cm_wire::BARRIER)
     }
 
     /// How units are before anything of the run brings or starts them; all were asked for in one go.
@@ -96,4 +123,15 @@ impl Runner<'_> {
         let at_start = self.begin.mode != Mode::Verify || slot.class != Class::Opaque;
         self.with_context(index, &slot.owed, false, at_start, &|context| slot.resource.look(context))
     }
+}
+
+/// A number for what a look found; equal findings have equal ones.
+fn found(slot: &Slot) -> u64 {
+    let told = match &slot.first {
+        Ok(Seen::AsWanted) => return 0,
+        Ok(seen) => format!("{seen:?}"),
+        Err(problem) => format!("{problem:?}"),
+    };
+    let [a, b, c, d, e, f, g, h, ..] = Digest::of(told.as_bytes()).0;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }

@@ -55,6 +55,8 @@ pub struct Surroundings<'a> {
     pub announce: &'a (dyn Fn(Vec<AddedTask>) + Sync),
     /// Guards changes that may cut the connection; none where nothing is changed.
     pub guard: Option<&'a Guard>,
+    /// Takes what the first look found, a number for each task.
+    pub looked: &'a (dyn Fn(Vec<u64>) + Sync),
     /// Asks the controller to come back over a new connection within these seconds.
     pub confirm: &'a (dyn Fn(u32) + Sync),
     /// Restarts the host because of a task, with what it reports; comes back only with the reason why not.
@@ -80,6 +82,9 @@ pub enum CatalogError {
     /// What is to be taken back cannot be, or not safely.
     #[error("{}", .0.join("; "))]
     Undo(Vec<String>),
+    /// These tasks find something else than they found when the plan was made.
+    #[error("the node has changed since its plan: {}", .0.join(", "))]
+    Moved(Vec<String>),
 }
 
 /// A task with everything the run knows of it.
@@ -204,6 +209,7 @@ fn run_slots(begin: &Begin, slots: Vec<Slot>, around: Surroundings<'_>) -> Resul
         done,
     };
     runner.first_look();
+    runner.compare_looks()?;
     let packages_differ = |slot: &Slot| slot.changes_packages() && !matches!(slot.first, Ok(Seen::AsWanted));
     if begin.mode == Mode::Apply && !runner.slots.iter().any(packages_differ) {
         close_transaction(&runner.around, true);

@@ -127,6 +127,7 @@ impl Host {
                 names.lock().unwrap().extend(added.into_iter().map(|added| added.id));
             },
             guard: None,
+            looked: &|_| {},
             confirm: &|_| {},
             restart: &|_, _| "not here".into(),
             stopping: &|| false,
@@ -173,6 +174,7 @@ fn begin(run: &str, undo: Option<Undo>) -> Begin {
         prune: Vec::new(),
         undo,
         journal_limit: 0,
+        looks: cm_wire::Looks::Untold,
         resumed: None,
         redact: Vec::new(),
     }

@@ -121,6 +121,8 @@ impl Reporter for JsonReporter {
                 json!({ "event": "restarting", "host": host, "task": task.id, "limit_s": limit })
             }
             RunEvent::Back { host, took } => json!({ "event": "back", "host": host, "duration_us": took }),
+            // Goes into the file of the plan, and nowhere else.
+            RunEvent::Promised { .. } => return,
             RunEvent::Ledger { host, ledger } => json!({
                 "event": "ledger", "host": host, "runs": ledger.runs.len(), "items": ledger.items.len()
             }),

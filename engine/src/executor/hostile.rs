@@ -121,6 +121,7 @@ async fn run_with<F: Future<Output = Wire> + Send + 'static>(
         paranoid: false,
         undo: None,
         journal_limit: 0,
+        promises: crate::Promises::None,
         ledger: false,
     };
     let run = Run {

@@ -29,7 +29,9 @@ impl Numbers {
     /// Puts places into an event.
     pub fn settle(self, event: &mut Event) {
         match event {
-            Event::Started { task } | Event::Output { task, .. } => *task = self.place(*task),
+            Event::Started { task } | Event::Output { task, .. } | Event::Standing { task, .. } => {
+                *task = self.place(*task);
+            }
             Event::Ended(result) => {
                 result.task = self.place(result.task);
                 match &mut result.outcome {

@@ -47,11 +47,23 @@ pub(super) fn refused(refusal: Refusal) -> Trouble {
             let cause = format!("{count} things stand in the way");
             Trouble { details: told, ..Trouble::new(REFUSED, cause) }.hint_all(hints)
         }
+        Refusal::Moved { tasks } => {
+            let count = tasks.len();
+            let named = tasks.into_iter().take(REASONS).map(|task| cut(task, REASON)).collect();
+            let things = if count == 1 { "1 task finds" } else { &format!("{count} tasks find") };
+            moved(&format!("it has changed since it was planned: {things} something else now"), named)
+        }
         Refusal::Protocol { reason } => {
             Trouble::new(REFUSED, format!("the agent refused the catalog: {}", cut(reason, REASON)))
                 .hint(Some("this is a bug of cm; nothing was changed".into()))
         }
     }
+}
+
+/// A host that is not as its plan says.
+pub(super) fn moved(why: &str, details: Vec<String>) -> Trouble {
+    Trouble { details, ..Trouble::new(REFUSED, why) }
+        .hint(Some("plan again: `cm plan … -o FILE`, read it, then `cm apply FILE`".into()))
 }
 
 /// An error and its causes, outermost first.
