@@ -18,3 +18,4 @@ pub mod runner;
 pub mod session;
 pub mod state_dir;
 pub mod undo;
+pub mod watch;
