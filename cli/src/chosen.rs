@@ -92,6 +92,7 @@ impl Chosen {
             project,
             roles: (!self.roles.is_empty()).then(|| self.roles.clone()),
             tags: role.tags.clone(),
+            start_at: role.start_at.clone(),
             orphans: true,
             prune: false,
             checks: true,

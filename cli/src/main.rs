@@ -9,6 +9,7 @@ mod fleet;
 mod interrupt;
 mod names;
 mod options;
+mod plan_file;
 mod privacy;
 mod record;
 mod remembered;

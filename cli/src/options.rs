@@ -88,6 +88,9 @@ pub struct RoleArguments {
     /// Only tasks with one of these tags (comma separated).
     #[arg(long, value_name = "TAG", value_delimiter = ',')]
     pub tags: Vec<String>,
+    /// Leave out everything that comes before this task (`file:/etc/motd`, or what its `id:` says).
+    #[arg(long, value_name = "TASK")]
+    pub start_at: Option<String>,
     /// Show diffs of texts.
     #[arg(long, overrides_with = "no_diff")]
     pub diff: bool,

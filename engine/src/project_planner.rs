@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use cm_plan::{FactsBook, HostPlan, Project, Request};
+use cm_plan::{FactsBook, HostPlan, Project, Request, Waivers};
 use cm_syntax::Style;
 use cm_wire::{BARRIER, Facts, Task};
 
@@ -16,6 +16,8 @@ pub struct ProjectPlanner {
     pub roles: Option<Vec<String>>,
     /// Only tasks with one of these tags; empty: all.
     pub tags: Vec<String>,
+    /// Nothing that comes before this task.
+    pub start_at: Option<String>,
     /// What is orphaned is told; whether it is, depends on nothing else being left out.
     pub orphans: bool,
     /// What is orphaned is taken back, whatever the roles say.
@@ -35,6 +37,10 @@ impl Planner for ProjectPlanner {
         self.other_facts
     }
 
+    fn waivers(&self) -> Option<&Waivers> {
+        Some(self.project.waivers())
+    }
+
     fn catalog(&self, host: &str, facts: &Facts, others: &OtherFacts) -> Result<HostCatalog, PlanFailure> {
         let inventory = self.project.inventory();
         let id = inventory
@@ -49,6 +55,7 @@ impl Planner for ProjectPlanner {
         let request = Request {
             roles: self.roles.as_deref(),
             tags: &self.tags,
+            start_at: self.start_at.as_deref(),
             login: settings.ssh.user.as_ref().map(|user| user.value.as_str()),
             ..Request::default()
         };

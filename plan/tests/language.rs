@@ -259,6 +259,36 @@ fn tags_keep_what_is_needed() {
     insta::assert_snapshot!(outline(&plan(&loaded, "web1", &request).unwrap()));
 }
 
+/// What comes before the task goes, whatever makes it come before; what is beside it stays.
+#[test]
+fn a_start_leaves_out_what_comes_before_it() {
+    let role = "tasks:
+  - package: nginx
+  - file: /etc/nginx/site
+    restarts: nginx
+  - line: a
+    path: /etc/nginx/site
+    text: a
+  - service: nginx
+  - directory: /srv/beside
+  - command: last
+    needs: service:nginx
+";
+    let project = Repository::role(role);
+    let loaded = project.load().unwrap();
+    let ids = |start: &str| {
+        let request = Request { start_at: Some(start), ..Request::default() };
+        let plan = plan(&loaded, "web1", &request)?;
+        assert!(plan.whole_roles.is_empty());
+        Ok::<_, String>(plan.tasks.into_iter().map(|task| task.id).collect::<Vec<_>>())
+    };
+    assert_eq!(ids("service:nginx").unwrap(), ["service:nginx", "directory:/srv/beside", "command:last"]);
+    assert_eq!(ids("package:nginx").unwrap().len(), 6);
+    let told = ids("service:nginks").unwrap_err();
+    assert!(told.contains("there is no task `service:nginks` to start at"), "{told}");
+    assert!(told.contains("did you mean `service:nginx`?"), "{told}");
+}
+
 #[test]
 fn cleanup_is_a_list_of_its_own() {
     let role = "tasks:\n  - service: nginx\ncleanup:\n  - command: flush\n    when: node.cpus > 1\n  - file: /etc/x\n    state: absent\n    needs: command:flush\n";

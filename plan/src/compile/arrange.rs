@@ -45,45 +45,16 @@ pub(super) fn arrange(
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
-    let kept = kept(&merged.tasks, &links, request.tags);
-    // Where each task goes, now that some are left out.
-    let mut place = vec![None; merged.tasks.len()];
-    for (new, old) in kept.iter().enumerate() {
-        place[*old] = Some(new);
+    let ordering = Ordering { scope, instances, request, merged: &merged, ids: &ids, links: &links };
+    let mut kept = kept(&merged.tasks, &links, request.tags);
+    let mut graph = ordering.graph(&kept)?;
+    if let Some(id) = request.start_at {
+        let start = ordering.place_of(id, &kept)?;
+        let before = graph.all_before(start);
+        kept = kept.into_iter().enumerate().filter(|(new, _)| !before[*new]).map(|(_, old)| old).collect();
+        graph = ordering.graph(&kept)?;
     }
-    let moved =
-        |links: &BTreeSet<usize>| -> Vec<usize> { links.iter().filter_map(|old| place[*old]).collect() };
-    let order_tasks: Vec<OrderTask> = kept
-        .iter()
-        .map(|&old| {
-            let task = &merged.tasks[old];
-            OrderTask {
-                rendered: task.rendered.clone(),
-                role: task.first().instance,
-                needs: moved(&links[old].needs),
-                restarts: moved(&links[old].restarts),
-                reloads: moved(&links[old].reloads),
-            }
-        })
-        .collect();
-    let roles: Vec<GraphRole> = instances
-        .iter()
-        .enumerate()
-        .map(|(place, instance)| GraphRole {
-            name: instance.role.name.to_string(),
-            needs: match request.list {
-                // What was built on another role goes before it.
-                TaskList::Cleanup => {
-                    (0..instances.len()).filter(|&other| instances[other].needs.contains(&place)).collect()
-                }
-                TaskList::Tasks | TaskList::Verify => instance.needs.clone(),
-            },
-        })
-        .collect();
-    let graph = scope.project.orders.order(order_tasks, roles).map_err(|cycle| {
-        let places = |task: usize| merged.tasks[kept[task]].first().task.span;
-        Diagnostics::from(cycle_diagnostic(&cycle, |task| ids[kept[task]].clone(), places))
-    })?;
+    let place = places(&kept, merged.tasks.len());
     let edits = edits(&merged.tasks, &kept);
     let mut contents = HashMap::new();
     let mut tasks = Vec::with_capacity(kept.len());
@@ -95,7 +66,7 @@ pub(super) fn arrange(
         let drafts = || task.drafts.iter().map(|draft| draft.task);
         let hidden = task.rendered.changes_secrets || drafts().any(|task| task.sensitive);
         let notify = |links: &BTreeSet<usize>, notice| {
-            moved(links)
+            moved(links, &place)
                 .into_iter()
                 .map(move |service| Notify { task: service as u32, notice })
                 .collect::<Vec<_>>()
@@ -151,10 +122,81 @@ pub(super) fn arrange(
     })
 }
 
+/// Everything that decides the order of a host's tasks.
+struct Ordering<'a> {
+    scope: &'a Arc<HostScope>,
+    instances: &'a [Instance],
+    request: &'a Request<'a>,
+    merged: &'a MergedTasks<'a>,
+    ids: &'a [String],
+    links: &'a [Links],
+}
+
+impl Ordering<'_> {
+    /// The graph of the tasks that are kept.
+    fn graph(&self, kept: &[usize]) -> Result<Arc<graph::Graph>, Diagnostics> {
+        let place = places(kept, self.merged.tasks.len());
+        let tasks = kept.iter().map(|&old| {
+            let (task, links) = (&self.merged.tasks[old], &self.links[old]);
+            OrderTask {
+                rendered: task.rendered.clone(),
+                role: task.first().instance,
+                needs: moved(&links.needs, &place),
+                restarts: moved(&links.restarts, &place),
+                reloads: moved(&links.reloads, &place),
+            }
+        });
+        self.scope.project.orders.order(tasks.collect(), self.roles()).map_err(|cycle| {
+            let places = |task: usize| self.merged.tasks[kept[task]].first().task.span;
+            Diagnostics::from(cycle_diagnostic(&cycle, |task| self.ids[kept[task]].clone(), places))
+        })
+    }
+
+    fn roles(&self) -> Vec<GraphRole> {
+        let instances = self.instances;
+        let needs = |(place, instance): (usize, &Instance)| GraphRole {
+            name: instance.role.name.to_string(),
+            needs: match self.request.list {
+                // What was built on another role goes before it.
+                TaskList::Cleanup => {
+                    (0..instances.len()).filter(|&other| instances[other].needs.contains(&place)).collect()
+                }
+                TaskList::Tasks | TaskList::Verify => instance.needs.clone(),
+            },
+        };
+        instances.iter().enumerate().map(needs).collect()
+    }
+
+    /// Where the task of this id stands among those that are kept.
+    fn place_of(&self, id: &str, kept: &[usize]) -> Result<usize, Diagnostics> {
+        kept.iter().position(|&old| self.ids[old] == id).ok_or_else(|| {
+            let known = kept.iter().map(|&old| self.ids[old].as_str());
+            Diagnostic::error(format!("there is no task `{id}` to start at"))
+                .did_you_mean(nearest(id, known))
+                .hint("ids are as `cm plan` shows them: `file:/etc/motd`, or what `id:` of the task says")
+                .into()
+        })
+    }
+}
+
+/// Where each task goes, now that some are left out.
+fn places(kept: &[usize], all: usize) -> Vec<Option<usize>> {
+    let mut place = vec![None; all];
+    for (new, old) in kept.iter().enumerate() {
+        place[*old] = Some(new);
+    }
+    place
+}
+
+fn moved(links: &BTreeSet<usize>, place: &[Option<usize>]) -> Vec<usize> {
+    links.iter().filter_map(|old| place[*old]).collect()
+}
+
 /// Roles of which nothing else can be on this host than what is compiled here. A role that another role gives
 /// values to is there once for each of them: then that other role must be here, too, whether it is on the host or not.
 fn whole_roles(scope: &HostScope, instances: &[Instance], request: &Request<'_>) -> Vec<String> {
-    if !request.tags.is_empty() || request.list == TaskList::Cleanup {
+    let partial = !request.tags.is_empty() || request.start_at.is_some();
+    if partial || request.list == TaskList::Cleanup {
         return Vec::new();
     }
     let here = |name: &str| instances.iter().any(|instance| *instance.role.name == *name);

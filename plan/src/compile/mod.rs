@@ -34,6 +34,8 @@ pub struct Request<'a> {
     pub roles: Option<&'a [String]>,
     /// Only tasks with one of these tags, with what they need and the services they restart or reload; empty: all.
     pub tags: &'a [String],
+    /// Nothing that comes before the task of this id; none: all.
+    pub start_at: Option<&'a str>,
     /// Which lists: the tasks with the checks, or the cleanup.
     pub list: TaskList,
     /// Who logs in, where the inventory does not say it; for tasks with `become: false`.
@@ -42,7 +44,7 @@ pub struct Request<'a> {
 
 impl Default for Request<'_> {
     fn default() -> Self {
-        Self { roles: None, tags: &[], list: TaskList::Tasks, login: None }
+        Self { roles: None, tags: &[], start_at: None, list: TaskList::Tasks, login: None }
     }
 }
 

@@ -106,6 +106,23 @@ impl Graph {
         before
     }
 
+    /// For each node whether the task waits for it, directly or through others.
+    #[must_use]
+    pub fn all_before(&self, task: usize) -> Vec<bool> {
+        let before = self.before();
+        let mut found = vec![false; before.len()];
+        let mut open = vec![task];
+        while let Some(node) = open.pop() {
+            for &earlier in &before[node] {
+                let earlier = earlier as usize;
+                if !std::mem::replace(&mut found[earlier], true) {
+                    open.push(earlier);
+                }
+            }
+        }
+        found
+    }
+
     /// Every edge from task to task, barriers written out; for drawings, where each edge shows its reason.
     #[must_use]
     pub fn task_edges(&self) -> Vec<Edge> {
