@@ -10,11 +10,13 @@ mod account_files;
 #[cfg(test)]
 mod bench;
 mod checks;
+pub mod custom;
 mod encoding;
 mod facts;
 pub mod former;
 mod git_program;
 mod home;
+mod json;
 mod module;
 mod mounted;
 mod nearest_name;

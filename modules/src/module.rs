@@ -14,6 +14,20 @@ pub struct Module {
     pub compile: fn(&Params) -> Result<Box<dyn Resource>, ParamError>,
 }
 
+impl Module {
+    /// Makes a resource of rendered parameters, [`Schema::constants`] among them, once the schema's own checks
+    /// have passed.
+    ///
+    /// # Errors
+    /// The first parameter that is wrong.
+    pub fn resource(&self, params: &Params) -> Result<Box<dyn Resource>, ParamError> {
+        if let Some(custom) = self.schema.custom {
+            (custom.check)(params)?;
+        }
+        (self.compile)(params)
+    }
+}
+
 /// One thing of a node in its wanted state.
 ///
 /// The agent looks at every resource once at the start of a run; that look decides what a task reports.
@@ -202,6 +216,14 @@ pub trait Contents: Send + Sync {
     /// # Errors
     /// When the controller cannot give it.
     fn fetch(&self, digest: &Digest, size: u64) -> Result<Content, Problem>;
+
+    /// The path of a file of this machine that holds a content and may be executed by the agent's own user alone.
+    ///
+    /// # Errors
+    /// When the content cannot be had, or nothing can be executed here.
+    fn program(&self, _digest: &Digest, _size: u64) -> Result<std::path::PathBuf, Problem> {
+        Err(Problem::new("no program can be put here"))
+    }
 
     /// Says early that these (with their sizes in bytes) will be needed, so that they come in one round trip.
     fn announce(&self, _contents: &[(Digest, u64)]) {}

@@ -1,6 +1,6 @@
 //! The list of all modules and checks: a new one is its file and one line here.
 
-use crate::{Module, ParamError, Params, Resource, checks, library};
+use crate::{Module, ParamError, Params, Resource, Schema, checks, custom, library};
 
 /// Every module, in the order of the documentation.
 pub static MODULES: &[Module] = &[
@@ -65,6 +65,9 @@ pub fn find(name: &str) -> Option<&'static Module> {
 /// # Errors
 /// An unknown module, or a parameter that is wrong.
 pub fn compile(module: &str, params: &Params) -> Result<Box<dyn Resource>, ParamError> {
+    if custom::is_custom(params) {
+        return custom::compile(params);
+    }
     let module = find(module).ok_or_else(|| ParamError::new("module", format!("`{module}` is unknown")))?;
     for name in params.keys() {
         if name != module.schema.subject.name && module.schema.param(name).is_none() {
@@ -72,4 +75,10 @@ pub fn compile(module: &str, params: &Params) -> Result<Box<dyn Resource>, Param
         }
     }
     (module.compile)(params)
+}
+
+/// The module of a schema that the user's repository declares.
+#[must_use]
+pub fn of_custom(schema: &'static Schema) -> Module {
+    Module { schema, compile: custom::compile }
 }

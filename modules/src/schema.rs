@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cm_wire::Value;
 
-use crate::{Kind, Param};
+use crate::{Kind, Param, custom::Custom};
 
 /// Rendered parameters by name, the subject among them.
 pub type Params = BTreeMap<String, Value>;
@@ -20,6 +20,8 @@ pub struct Schema {
     pub subject: ParamSchema,
     /// The other parameters, in the order of the documentation.
     pub params: &'static [ParamSchema],
+    /// What a module of the user's repository is beyond that; none: it is built in.
+    pub custom: Option<&'static Custom>,
 }
 
 /// One parameter.
@@ -40,6 +42,23 @@ impl Schema {
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&ParamSchema> {
         self.params.iter().find(|param| param.name == name)
+    }
+
+    /// The parameters that every task has beside those that are written: what others are added to.
+    #[must_use]
+    pub fn constants(&self) -> Params {
+        self.custom.map(|custom| custom.constants.clone()).unwrap_or_default()
+    }
+
+    /// The schema of a module of the user's repository.
+    #[must_use]
+    pub fn of_custom(
+        doc: &'static str,
+        subject: ParamSchema,
+        params: &'static [ParamSchema],
+        custom: &'static Custom,
+    ) -> Self {
+        Self { name: &custom.declaration.name, doc, subject, params, custom: Some(custom) }
     }
 }
 
@@ -130,6 +149,7 @@ macro_rules! params {
                     required: $crate::params!(@required $ptype $(, $default)?),
                     doc: concat!($($pdoc, "\n"),*),
                 }),*],
+                custom: None,
             };
 
             /// Reads rendered parameters.

@@ -102,6 +102,7 @@ fn of_setting(kind: SettingKind, key: &str) -> Vec<Sign> {
             vec![path("/var/cache/debconf/config.dat"), path("/var/cache/debconf/passwords.dat")]
         }
         SettingKind::GitCheckout => vec![Sign::Below(PathBuf::from(key))],
+        SettingKind::Custom => vec![Sign::Nothing("what modules of the repository manage")],
     }
 }
 

@@ -11,7 +11,7 @@ use cm_wire::Digest;
 use super::{Former, FormerFile, Item};
 use crate::{
     Doing, Node, Problem,
-    node::{FileKind, Remains, Stat},
+    node::{FileKind, Remains, SettingKind, Stat},
 };
 
 /// Takes contents that are to be kept.
@@ -65,6 +65,10 @@ pub fn capture(node: &dyn Node, item: &Item, keep: Option<&dyn Keep>) -> Result<
                 active: unit.active,
                 file: unit.file,
             }))
+        }
+        // A module without the verb `undo` tells no state.
+        Item::Setting(SettingKind::Custom, key) => {
+            Ok(node.setting(SettingKind::Custom, key)?.map_or(Former::Unknown, Former::Setting))
         }
         Item::Setting(kind, key) => Ok(node.setting(*kind, key)?.map_or(Former::Absent, Former::Setting)),
     }

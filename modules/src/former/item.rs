@@ -65,6 +65,7 @@ impl fmt::Display for Item {
             Self::Group(name) => write!(f, "group:{name}"),
             Self::Package(name) => write!(f, "package:{name}"),
             Self::Unit(name) => write!(f, "unit:{name}"),
+            Self::Setting(SettingKind::Custom, key) => f.write_str(key),
             Self::Setting(kind, key) => write!(f, "{}:{key}", kind.word()),
         }
     }

@@ -29,6 +29,9 @@ pub struct Command<'a> {
     pub live: Option<Live<'a>>,
     /// It changes something: a plan does not run it. False for queries.
     pub changes: bool,
+    /// `argv` names a program of the user's repository, kept where only the agent's own user can go: it gets
+    /// PATH and LANG alone, and another user runs it by a descriptor.
+    pub foreign: bool,
 }
 
 impl Command<'_> {
@@ -46,6 +49,7 @@ impl Command<'_> {
             deadline: Instant::now() + std::time::Duration::from_secs(600),
             live: None,
             changes: false,
+            foreign: false,
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Problem;
+use crate::{Problem, custom::Call};
 
 /// Which table of the node a value is in. Stored in journals: new ones are added at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,6 +30,10 @@ pub enum SettingKind {
     Debconf,
     /// A git work tree: key its path, value `REVISION URL`; none: no work tree.
     GitCheckout,
+    /// What a module of the user's repository manages: key `MODULE:SUBJECT` with what else tells it, value the
+    /// state that the module's `look` tells, as JSON (`secret ` before it where it is not to be shown). It can be
+    /// read once [`Settings::learn`] has said how.
+    Custom,
 }
 
 impl SettingKind {
@@ -45,6 +49,7 @@ impl SettingKind {
             Self::Alternative => "alternative",
             Self::Debconf => "debconf",
             Self::GitCheckout => "git",
+            Self::Custom => "custom",
         }
     }
 }
@@ -68,4 +73,13 @@ pub trait Settings {
         value: Option<&str>,
         deadline: Instant,
     ) -> Result<(), Problem>;
+
+    /// Says how the module of a [`SettingKind::Custom`] is asked, and what state it has just told: that answers
+    /// the next question for it, and no later one.
+    fn learn(&self, _key: &str, _call: &Call, _state: Option<String>) {}
+
+    /// How the module of a [`SettingKind::Custom`] is asked; none where nobody has said.
+    fn known(&self, _key: &str) -> Option<Call> {
+        None
+    }
 }

@@ -10,6 +10,7 @@ use std::{
 use super::{Empty, Overlay};
 use crate::{
     Node, Problem,
+    custom::Call,
     mounted::Mounted,
     node::{Attributes, SettingKind, Settings},
 };
@@ -50,7 +51,19 @@ impl Settings for Overlay<'_> {
         if kind == SettingKind::Mounted {
             self.show_mount(Path::new(key), before.as_deref(), value);
         }
+        if kind == SettingKind::Custom {
+            // What else the module's `undo` brings back, nobody knows.
+            self.things_may_appear();
+        }
         Ok(())
+    }
+
+    fn learn(&self, key: &str, call: &Call, state: Option<String>) {
+        self.below.learn(key, call, state);
+    }
+
+    fn known(&self, key: &str) -> Option<Call> {
+        self.below.known(key)
     }
 }
 

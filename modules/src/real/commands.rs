@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     io,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::process::{CommandExt, ExitStatusExt},
     },
     path::Path,
@@ -17,7 +17,8 @@ use std::{
 use cm_wire::{Output, Stream};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl},
+    fs::{Mode, OFlags, StatVfsMountFlags, fcntl_getfl, fcntl_setfl},
+    io::{FdFlags, fcntl_setfd},
     process::{
         Gid, Pid, PidfdFlags, Signal, Uid, WaitId, WaitIdOptions, geteuid, kill_process_group, pidfd_open,
         setsid, umask, waitid,
@@ -66,12 +67,23 @@ impl Commands for Real {
                 format!("its working directory {} {reason}", cwd.display()),
             ));
         }
-        let mut process = std::process::Command::new(program);
+        let mut environment = self.environment(identity.as_ref());
+        if command.foreign {
+            environment.retain(|name, _| matches!(name.as_str(), "PATH" | "LANG"));
+        }
+        // Only a change of rights needs rights: a user may name itself.
+        let switch = identity.filter(|identity| identity.uid != geteuid().as_raw() || geteuid().is_root());
+        let held = match &switch {
+            Some(_) if command.foreign => Some(hold(Path::new(program))?),
+            _ => None,
+        };
+        let path = held.as_ref().map(|held| format!("/proc/self/fd/{}", held.as_raw_fd()));
+        let mut process = std::process::Command::new(path.as_deref().unwrap_or(program));
         process
             .args(arguments)
             .current_dir(cwd)
             .env_clear()
-            .envs(self.environment(identity.as_ref()))
+            .envs(environment)
             .envs(&command.env)
             .stdin(match command.input {
                 Some(input) => Stdio::from(input.try_clone_to_owned()?),
@@ -83,9 +95,13 @@ impl Commands for Real {
                 None => Stdio::piped(),
             })
             .stderr(Stdio::piped());
-        // Only a change of rights needs rights: a user may name itself.
-        let switch = identity.filter(|identity| identity.uid != geteuid().as_raw() || geteuid().is_root());
-        let prepare = move || enter(switch.as_ref());
+        let prepare = move || {
+            if let Some(held) = &held {
+                // In the child alone: an interpreter opens the script by its descriptor.
+                fcntl_setfd(held, FdFlags::empty())?;
+            }
+            enter(switch.as_ref())
+        };
         #[expect(unsafe_code, reason = "std has no safe way to set a session and groups before exec")]
         // SAFETY: `enter` only makes system calls that are safe after fork: no allocation, no lock.
         unsafe {
@@ -146,6 +162,14 @@ fn enter(identity: Option<&Identity>) -> io::Result<()> {
     Ok(())
 }
 
+/// Opens a program that lies where its user cannot go, and lets every user execute what is open.
+fn hold(program: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let held = rustix::fs::open(program, flags, Mode::empty())?;
+    rustix::fs::fchmod(&held, Mode::from_raw_mode(0o755))?;
+    Ok(held)
+}
+
 /// Supplementary groups handed to a process; further ones are left out.
 const MOST_GROUPS: usize = 256;
 
@@ -159,6 +183,10 @@ fn explain(error: io::Error, program: &str, command: &Command<'_>) -> io::Error 
         io::ErrorKind::NotFound => {
             io::Error::new(error.kind(), format!("there is no program `{program}` on the node"))
         }
+        io::ErrorKind::PermissionDenied if program.contains('/') && is_noexec(program) => io::Error::new(
+            error.kind(),
+            format!("{program} is on a file system that is mounted noexec, where nothing can be executed"),
+        ),
         io::ErrorKind::PermissionDenied => match &command.run_as {
             Some(user) if !geteuid().is_root() => {
                 io::Error::new(error.kind(), format!("only root can run commands as `{user}`"))
@@ -168,6 +196,10 @@ fn explain(error: io::Error, program: &str, command: &Command<'_>) -> io::Error 
         },
         _ => error,
     }
+}
+
+fn is_noexec(program: &str) -> bool {
+    rustix::fs::statvfs(program).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }
 
 /// Input that is still to be written.

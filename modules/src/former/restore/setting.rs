@@ -26,11 +26,17 @@ impl Resource for SettingWas {
             self.kind == SettingKind::Debconf
                 && value.as_ref().is_some_and(|value| value.starts_with("password "))
         };
-        let hidden = context.sensitive || password(&now) || password(&self.value);
+        let secret = |value: &Option<String>| {
+            self.kind == SettingKind::Custom
+                && value.as_ref().is_some_and(|value| value.starts_with("secret "))
+        };
+        let hide = |value| password(value) || secret(value);
+        let hidden = context.sensitive || hide(&now) || hide(&self.value);
         let shown = |value: Option<String>| {
             if hidden { value.map(|_| "[secret]".to_owned()) } else { value }
         };
-        Ok(Seen::Differs(vec![Change::new("value", shown(now), shown(self.value.clone()))]))
+        let attribute = if self.kind == SettingKind::Custom { "state" } else { "value" };
+        Ok(Seen::Differs(vec![Change::new(attribute, shown(now), shown(self.value.clone()))]))
     }
 
     fn change(&self, context: &Context<'_>) -> Result<Effect, Problem> {

@@ -1,6 +1,7 @@
 //! Settings of this machine: one file a kind, and one line here.
 
 mod alternative;
+mod custom;
 mod debconf;
 mod git;
 mod hostname;
@@ -15,6 +16,7 @@ use std::time::Instant;
 use super::Real;
 use crate::{
     Problem,
+    custom::Call,
     node::{SettingKind, Settings},
 };
 
@@ -22,6 +24,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct SettingsState {
     debconf: debconf::DebconfState,
+    custom: custom::CustomState,
 }
 
 impl Settings for Real {
@@ -35,6 +38,7 @@ impl Settings for Real {
             SettingKind::Alternative => alternative::read(key),
             SettingKind::Debconf => debconf::read(&self.settings.debconf, key),
             SettingKind::GitCheckout => git::read(self, key),
+            SettingKind::Custom => custom::read(self, &self.settings.custom, key),
         }
     }
 
@@ -54,6 +58,15 @@ impl Settings for Real {
             SettingKind::Alternative => alternative::set(self, key, value, deadline),
             SettingKind::Debconf => debconf::set(self, &self.settings.debconf, key, value, deadline),
             SettingKind::GitCheckout => git::set(self, key, value, deadline),
+            SettingKind::Custom => custom::set(self, &self.settings.custom, key, value, deadline),
         }
+    }
+
+    fn learn(&self, key: &str, call: &Call, state: Option<String>) {
+        self.settings.custom.learn(key, call, state);
+    }
+
+    fn known(&self, key: &str) -> Option<Call> {
+        self.settings.custom.known(key)
     }
 }
