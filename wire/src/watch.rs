@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{TaskResult, bounded};
+use crate::{Standing, TaskResult, bounded};
 
 /// Asks to look at everything of a catalog, and to go on watching it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +21,16 @@ pub enum Watched {
         unseen: Vec<u32>,
     },
     /// Verdicts that are no longer what they were when they were last told.
-    Verdicts(#[serde(deserialize_with = "bounded::at_most::<4096, _, _>")] Vec<TaskResult>),
+    Verdicts(#[serde(deserialize_with = "bounded::at_most::<4096, _, _>")] Vec<Told>),
     /// Something a person should know: a part that cannot be watched, a run that is waited for.
     Note(String),
+}
+
+/// A verdict on one task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// What the look found.
+    pub result: TaskResult,
+    /// What the node knows of a task that differs.
+    pub standing: Option<Box<Standing>>,
 }

@@ -5,4 +5,5 @@
 //! an event concerns is looked at again, after a pause in which events gather, and only a verdict that changed is
 //! told. Nothing is done on time but to notice a controller that has gone, and the rare look at everything.
 
+mod bus;
 pub mod paths;
