@@ -3,6 +3,7 @@
 //! [`session::serve`] is the whole of it, over any pair of byte streams. Blocking threads, no async runtime:
 //! everything a node does is file and process work.
 
+pub mod applied;
 mod boot;
 pub mod contents;
 pub mod guard;
@@ -16,6 +17,8 @@ pub mod privacy;
 pub mod restart;
 pub mod runner;
 pub mod session;
+pub mod standing;
 pub mod state_dir;
+pub mod traces;
 pub mod undo;
 pub mod watch;

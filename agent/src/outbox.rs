@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use cm_wire::{Event, FromAgent, Redactor, encode};
+use cm_wire::{Change, Event, FromAgent, Redactor, Touched, encode};
 
 /// Messages go out at least this often while a run lasts, so that silence means a broken link.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -44,15 +44,18 @@ pub fn redact(event: Event, redactor: &Redactor) -> Event {
         return event;
     }
     let clean = |text: String| redactor.apply(&text).into_owned();
+    let clean_changes = |changes: &mut Vec<Change>| {
+        for change in changes {
+            change.before = change.before.take().map(clean);
+            change.after = change.after.take().map(clean);
+            change.diff = change.diff.take().map(clean);
+        }
+    };
     match event {
         Event::Output { task, stream, text } => Event::Output { task, stream, text: clean(text) },
         Event::Note(text) => Event::Note(clean(text)),
         Event::Ended(mut result) => {
-            for change in &mut result.changes {
-                change.before = change.before.take().map(clean);
-                change.after = change.after.take().map(clean);
-                change.diff = change.diff.take().map(clean);
-            }
+            clean_changes(&mut result.changes);
             if let Some(output) = &mut result.output {
                 output.stdout = clean(std::mem::take(&mut output.stdout));
                 output.stderr = clean(std::mem::take(&mut output.stderr));
@@ -62,6 +65,15 @@ pub fn redact(event: Event, redactor: &Redactor) -> Event {
                 *hint = hint.take().map(clean);
             }
             Event::Ended(result)
+        }
+        Event::Standing { task, mut standing } => {
+            if let Touched::Yes(changes) = &mut standing.touched {
+                clean_changes(changes);
+            }
+            for trace in &mut standing.traces {
+                trace.log = trace.log.take().map(clean);
+            }
+            Event::Standing { task, standing }
         }
         other @ (Event::Waiting { .. } | Event::Started { .. } | Event::Orphan { .. }) => other,
     }

@@ -211,6 +211,31 @@ impl Bounds {
         short
     }
 
+    /// Keeps what is told of a task's history while there is room; then only what the verdict needs.
+    pub fn keep_standing(&mut self, standing: &mut Standing) {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let traces = standing.traces.iter().map(|trace| {
+            size_of_val(trace) + trace.item.len() + text(&trace.owner) + text(&trace.log)
+        });
+        let touched = match &standing.touched {
+            Touched::Yes(changes) => changes.iter().map(weight_of).sum(),
+            _ => 0,
+        };
+        let size = size_of::<Standing>() + traces.sum::<usize>() + touched;
+        if size <= self.kept {
+            self.kept -= size;
+            return;
+        }
+        standing.traces.clear();
+        if let Touched::Yes(changes) = &mut standing.touched {
+            changes.truncate(1);
+            for change in changes {
+                let attribute = cut(std::mem::take(&mut change.attribute), 256);
+                *change = Change::new(&attribute, None, None);
+            }
+        }
+    }
+
     fn known(&self, task: u32) -> Result<usize, Excess> {
         let index = task as usize;
         if index < self.ended.len() {
@@ -262,16 +287,16 @@ fn bound_standing(standing: &mut Standing) {
     }
 }
 
+/// About how much memory the texts of a change take, in bytes.
+fn weight_of(change: &Change) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    change.attribute.len() + text(&change.before) + text(&change.after) + text(&change.diff)
+}
+
 /// About how much memory a result takes, in bytes.
 pub(crate) fn weight(result: &TaskResult) -> usize {
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let changes: usize = result
-        .changes
-        .iter()
-        .map(|change| {
-            change.attribute.len() + text(&change.before) + text(&change.after) + text(&change.diff)
-        })
-        .sum();
+    let changes: usize = result.changes.iter().map(weight_of).sum();
     let outcome = match &result.outcome {
         Outcome::Failed { error, hint } => error.len() + text(hint),
         Outcome::Unknown { because } => size_of_val(because.as_slice()),

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use cm_plan::ContentSource;
+use cm_plan::{ContentSource, Waivers};
 use cm_wire::{Digest, Facts, Secret, Task};
 
 use crate::NodeLedger;
@@ -59,6 +59,11 @@ pub trait Planner: Send + Sync {
     /// Whether a node is asked what it remembers before its catalog is made.
     fn needs_ledger(&self) -> bool {
         false
+    }
+
+    /// Drift that is known and let be.
+    fn waivers(&self) -> Option<&Waivers> {
+        None
     }
 
     /// The catalog of a host that was asked; where it was not, `ledger` is empty.

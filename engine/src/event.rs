@@ -1,10 +1,10 @@
 //! What a run tells: one stream of events for terminal, JSON and store.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use cm_wire::{Facts, Stream, TaskResult};
 
-use crate::{NodeLedger, Promise, TaskLabel};
+use crate::{NodeLedger, Promise, TaskLabel, Verdict};
 
 /// Something that happened in a run.
 #[derive(Debug)]
@@ -83,6 +83,8 @@ pub enum RunEvent {
         task: TaskLabel,
         /// How it ended; numbers in it refer to the host's labels.
         result: TaskResult,
+        /// Why it differs, in a verify.
+        verdict: Option<Arc<Verdict>>,
     },
     /// A thing that an earlier run put there is no longer part of its role.
     Orphan {
@@ -161,6 +163,8 @@ pub struct HostReport {
     pub labels: Arc<[TaskLabel]>,
     /// Results in the order they came; tasks that were never reported are missing.
     pub results: Vec<TaskResult>,
+    /// Why tasks differ, by their place among the labels; a verify's only.
+    pub verdicts: HashMap<u32, Arc<Verdict>>,
     /// What no task of its roles wants any more.
     pub orphans: Vec<Orphan>,
     /// What the node remembers after a run that took something back.

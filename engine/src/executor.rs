@@ -13,11 +13,11 @@ use std::{
     time::Instant,
 };
 
-use cm_plan::ContentSource;
+use cm_plan::{ContentSource, Day, Waivers};
 use cm_transport::Connection;
 use cm_wire::{
-    AddedTask, Begin, Change, Digest, Done, Event, Facts, FromAgent, Looks, Mode, Outcome, Resumed, Task,
-    TaskResult,
+    AddedTask, Begin, Change, Digest, Done, Event, Facts, FromAgent, Looks, Mode, Outcome, Resumed,
+    Standing, Task, TaskResult,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
@@ -27,10 +27,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    HostCatalog, HostEnd, HostReport, NodeLedger, Orphan, Promise, Promises, RunEvent, TaskLabel, Trouble,
+    HostCatalog, HostEnd, HostReport, NodeLedger, Orphan, Planner, Promise, Promises, RunEvent, Subject,
+    TaskLabel, Trouble, Verdict,
     bounds::{Bounds, Excess},
     dispatcher::Shared,
-    ledger, promise,
+    judge, ledger, promise,
     session::{AgentError, FromNode},
     target::HostTarget,
 };
@@ -73,6 +74,7 @@ pub(crate) async fn run_host(target: HostTarget, shared: Arc<Shared>, permit: Ow
         end,
         labels: work.labels,
         results: work.results,
+        verdicts: work.verdicts,
         orphans: work.orphans,
         ledger: work.remembers,
         took: start.elapsed().as_micros() as u64,
@@ -110,6 +112,9 @@ struct Work {
     guarded: Guarded,
     /// The digest of its tasks, where a promise is asked for.
     catalog: Option<Digest>,
+    /// What the node has told of a task whose result is still to come.
+    standings: HashMap<u32, Standing>,
+    verdicts: HashMap<u32, Arc<Verdict>>,
 }
 
 /// What is asked of a host.
@@ -159,6 +164,8 @@ impl Work {
             pruned: Vec::new(),
             guarded: Guarded::default(),
             catalog: None,
+            standings: HashMap::new(),
+            verdicts: HashMap::new(),
         }
     }
 
@@ -562,9 +569,18 @@ impl Work {
                 self.orphans.push(orphan.clone());
                 Some(RunEvent::Orphan { host, orphan })
             }
+            Event::Standing { task, mut standing } => {
+                bounds.keep_standing(&mut standing);
+                self.standings.insert(task, *standing);
+                None
+            }
             Event::Ended(result) => {
                 self.results.push(bounds.keep(&result));
-                label(result.task).map(|task| RunEvent::TaskEnded { host, task, result })
+                let standing = self.standings.remove(&result.task);
+                label(result.task).map(|task| {
+                    let verdict = self.judge(&task, &result, standing);
+                    RunEvent::TaskEnded { host, task, result, verdict }
+                })
             }
         };
         if let Some(event) = event {
@@ -572,12 +588,34 @@ impl Work {
         }
     }
 
+    /// What is to be said of a task that is not as wanted, where the node has told what it knows of it.
+    fn judge(
+        &mut self,
+        task: &TaskLabel,
+        result: &TaskResult,
+        standing: Option<Standing>,
+    ) -> Option<Arc<Verdict>> {
+        if result.outcome != Outcome::Changed {
+            return None;
+        }
+        let subject = Subject { host: &self.host, task: &task.id, changes: &result.changes };
+        let planner = self.shared.planner.as_deref();
+        let none = Waivers::default();
+        let waivers = planner.and_then(Planner::waivers).unwrap_or(&none);
+        let verdict = Arc::new(judge(subject, standing?, waivers, Day::today()));
+        self.verdicts.insert(result.task, Arc::clone(&verdict));
+        Some(verdict)
+    }
+
     fn verdict(&self) -> HostEnd {
+        let waived = |task: u32| self.verdicts.get(&task).is_some_and(|verdict| verdict.is_waived());
         let mut end = HostEnd::Ok;
         let mut cancelled = self.results.len() < self.labels.len();
         for result in &self.results {
             match &result.outcome {
                 Outcome::Failed { .. } => return HostEnd::Failed,
+                // What is known and let be is as it may be.
+                Outcome::Changed if waived(result.task) => {}
                 Outcome::Changed | Outcome::Unknown { .. } => end = HostEnd::Changed,
                 Outcome::Cancelled => cancelled = true,
                 Outcome::Ok | Outcome::Skipped { .. } => {}

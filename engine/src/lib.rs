@@ -17,6 +17,7 @@ mod project_planner;
 mod promise;
 mod session;
 mod target;
+mod verdict;
 
 pub use agent_program::{AgentProgram, AgentPrograms};
 pub use bootstrap::Become;
@@ -30,3 +31,4 @@ pub use project_planner::{ProjectPlanner, catalog_of};
 pub use promise::{Promise, Promises};
 pub use session::AgentError;
 pub use target::{HostTarget, Reach, SshReach};
+pub use verdict::{Subject, Verdict, VerdictKind, judge};

@@ -31,6 +31,7 @@ mod scope;
 mod secrets;
 mod settings;
 mod variables;
+mod waivers;
 
 pub use cm_roles::TaskList;
 pub use compile::{HostPlan, Request, TaskOrigin};
@@ -41,3 +42,4 @@ pub use project::{LoadError, LoadOptions, Project};
 pub use secrets::{EncryptError, SECRETS_FILE, Secrets, SecretsFileError, decrypt, encrypt, set_secret};
 pub use settings::{SETTINGS_FILE, Settings, SshSettings};
 pub use variables::{ShownValue, ShownVariable};
+pub use waivers::{Day, WAIVERS_FILE, Waiver, Waivers};

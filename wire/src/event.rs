@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Notice, bounded};
+use crate::{Notice, Standing, bounded};
 
 /// Something that happened on a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,13 @@ pub enum Event {
         stream: Stream,
         /// The text, lossily decoded.
         text: String,
+    },
+    /// What the node knows of a task that differs in a verify; its result follows.
+    Standing {
+        /// The task's number.
+        task: u32,
+        /// What is known.
+        standing: Box<Standing>,
     },
     /// A task has ended.
     Ended(TaskResult),

@@ -24,4 +24,4 @@ pub use message::{AGENT_MARK, FromAgent, LedgerItem, LedgerRun, Refusal, ToAgent
 pub use secret::{Redactor, Secret};
 pub use standing::{Applied, Standing, Touched, Trace};
 pub use value::{ContentRef, TreeEntry, TreeKind, Value};
-pub use watch::{Watch, Watched};
+pub use watch::{Told, Watch, Watched};

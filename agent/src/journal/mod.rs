@@ -111,6 +111,12 @@ impl Journal {
         self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// The file beside it that says what was applied.
+    #[must_use]
+    pub fn applied(&self) -> PathBuf {
+        self.inner().path.with_file_name("applied")
+    }
+
     /// Names the run that writes from here on.
     pub fn begin(&self, run: &str, holder: &str, time: u64) {
         self.inner().opening = Some(Record::Began { run: run.to_owned(), holder: holder.to_owned(), time });

@@ -3,6 +3,7 @@
 //! What a task reports is what the first look found, in a plan as in an apply: so both tell the same,
 //! whatever a package of the same run brings along.
 
+mod again;
 mod barrier;
 mod first_look;
 mod guarding;
@@ -10,11 +11,12 @@ mod orphans;
 mod ready_queue;
 mod remember;
 mod report;
+mod vouch;
 mod work;
 
 use std::{
     collections::BTreeMap,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -26,15 +28,18 @@ use cm_modules::{
 use cm_wire::{AddedTask, Begin, Change, Done, Event, Mode, Notice, Outcome, Task, TaskResult, Undo};
 
 use crate::{
+    applied::AppliedTasks,
     contents::ContentStore,
     guard::Guard,
     journal::{Journal, Record},
     undo::{self, Added, Selected},
 };
+pub use again::Resting;
 use guarding::Guarding;
 use ready_queue::{Ending, ReadyQueue};
 use remember::close_transaction;
 pub(crate) use remember::read_units;
+use vouch::Ends;
 
 /// Tasks at work at once where the controller does not say: mostly they wait for disks and processes.
 const WORKERS: usize = 8;
@@ -122,6 +127,9 @@ pub(crate) struct Runner<'a> {
     guarding: Guarding<'a>,
     /// How tasks had ended before the host was restarted.
     done: BTreeMap<u32, Done>,
+    ends: Ends,
+    /// What was applied before; read where something differs in a verify.
+    applied: OnceLock<AppliedTasks>,
 }
 
 struct Progress {
@@ -207,7 +215,10 @@ fn run_slots(begin: &Begin, slots: Vec<Slot>, around: Surroundings<'_>) -> Resul
         start,
         guarding,
         done,
+        ends: Ends::new(count),
+        applied: OnceLock::new(),
     };
+    let losers = runner.losers();
     runner.first_look();
     runner.compare_looks()?;
     let packages_differ = |slot: &Slot| slot.changes_packages() && !matches!(slot.first, Ok(Seen::AsWanted));
@@ -218,6 +229,7 @@ fn run_slots(begin: &Begin, slots: Vec<Slot>, around: Surroundings<'_>) -> Resul
     if begin.mode == Mode::Apply {
         close_transaction(&runner.around, true);
     }
+    runner.vouch(&losers);
     Ok(runner.guarding.is_broken())
 }
 
@@ -489,6 +501,8 @@ impl Runner<'_> {
         if self.slots[result.task as usize].task.module == cm_wire::BARRIER {
             return;
         }
+        self.ends.note(&result);
+        self.tell_standing(&result);
         (self.around.send)(Event::Ended(result));
     }
 }

@@ -23,11 +23,10 @@ pub(super) fn add(
     around.journal.read(|ledger| {
         for (item, memory) in dropped(ledger, &begin.whole_roles, &tasks, &makes) {
             let pruned = memory.owners.keys().all(|owner| begin.prune.contains(&owner.role));
-            if pruned {
+            // A verify takes nothing back.
+            if pruned && begin.mode != Mode::Verify {
                 selected.original(around.node, item, memory);
-            } else if let Some(owner) = memory.owners.keys().next()
-                && begin.mode != Mode::Verify
-            {
+            } else if let Some(owner) = memory.owners.keys().next() {
                 let (item, task, role) = (item.to_string(), owner.task.clone(), owner.role.clone());
                 (around.send)(Event::Orphan { item, task, role });
             }

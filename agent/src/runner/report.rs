@@ -1,8 +1,12 @@
 //! What goes out for a task that has ended.
 
-use cm_wire::{Change, Outcome, Output, TaskResult};
+use cm_wire::{Change, Event, Mode, Outcome, Output, TaskResult};
 
 use super::Runner;
+use crate::{
+    applied::AppliedTasks,
+    standing::{Asked, Knowledge},
+};
 
 impl Runner<'_> {
     /// Sends a result made of its parts.
@@ -30,6 +34,28 @@ impl Runner<'_> {
             }
         }
         self.send_result(result);
+    }
+
+    /// Says of a task that differs in a verify what is known of it: before its result.
+    pub(super) fn tell_standing(&self, result: &TaskResult) {
+        if self.begin.mode != Mode::Verify || result.outcome != Outcome::Changed {
+            return;
+        }
+        let slot = &self.slots[result.task as usize];
+        let journal = self.around.journal;
+        let knowledge = Knowledge {
+            node: self.around.node,
+            journal,
+            applied: self.applied.get_or_init(|| AppliedTasks::load(&journal.applied())),
+        };
+        let standing = knowledge.of(&Asked {
+            task: &slot.task,
+            edits: slot.task.edits.iter().map(|&edit| &self.slots[edit as usize].task).collect(),
+            class: slot.class,
+            made: &slot.made,
+            changes: &result.changes,
+        });
+        (self.around.send)(Event::Standing { task: result.task, standing: Box::new(standing) });
     }
 }
 

@@ -1,7 +1,7 @@
 //! One JSON object a line; `docs/json.md` describes them. Keys are only ever added.
 
-use cm_engine::{HostEnd, RunEvent, TaskLabel, Trouble};
-use cm_wire::{Change, Mode, Outcome, Stream, TaskResult};
+use cm_engine::{HostEnd, RunEvent, TaskLabel, Trouble, Verdict};
+use cm_wire::{Change, Mode, Outcome, Stream, TaskResult, Trace};
 use serde_json::{Value, json};
 
 use super::{Reporter, RunHeader, Summary, plain::print};
@@ -26,7 +26,13 @@ impl JsonReporter {
         Some(self.labels.get(host)?.get(task as usize)?.id.to_string())
     }
 
-    fn task(&self, host: &str, task: &TaskLabel, result: &TaskResult) -> Value {
+    fn task(
+        &self,
+        host: &str,
+        task: &TaskLabel,
+        result: &TaskResult,
+        verdict: Option<&Verdict>,
+    ) -> Value {
         let mut line = json!({
             "event": "task", "host": host, "task": task.id, "role": task.role, "place": task.place, "check": task.check,
             "outcome": outcome_word(&result.outcome), "changes": changes(&result.changes),
@@ -46,6 +52,9 @@ impl JsonReporter {
                 line["because"] = because.iter().filter_map(|task| self.name(host, *task)).collect();
             }
             _ => {}
+        }
+        if let Some(verdict) = verdict {
+            line["verdict"] = verdict_value(verdict);
         }
         line
     }
@@ -80,6 +89,37 @@ fn changes(changes: &[Change]) -> Value {
         .iter()
         .map(|change| {
             json!({ "attribute": change.attribute, "before": change.before, "after": change.after, "diff": change.diff })
+        })
+        .collect()
+}
+
+/// Why a resource is not as wanted.
+pub fn verdict_value(verdict: &Verdict) -> Value {
+    let applied = verdict.applied.as_ref();
+    let applied = applied.map(|applied| {
+        json!({ "run": applied.run, "time_s": applied.time, "undone": applied.undone })
+    });
+    let trace = |trace: &Trace| {
+        json!({
+            "item": trace.item, "modified_s": trace.modified, "changed_s": trace.changed, "owner": trace.owner,
+            "log": trace.log,
+        })
+    };
+    json!({
+        "kind": verdict.kind.word(), "waived": verdict.is_waived(), "drift": changes(&verdict.drift),
+        "applied": applied, "traces": verdict.traces.iter().map(trace).collect::<Vec<_>>(),
+        "waivers": waivers(&verdict.waived), "expired_waivers": waivers(&verdict.expired),
+    })
+}
+
+fn waivers(waivers: &[std::sync::Arc<cm_plan::Waiver>]) -> Value {
+    waivers
+        .iter()
+        .map(|waiver| {
+            json!({
+                "resource": waiver.resource, "until": waiver.until.to_string(), "reason": waiver.reason,
+                "by": waiver.by, "place": waiver.place,
+            })
         })
         .collect()
 }
@@ -136,7 +176,9 @@ impl Reporter for JsonReporter {
                 let stream = if *stream == Stream::Stdout { "stdout" } else { "stderr" };
                 json!({ "event": "output", "host": host, "task": task.id, "stream": stream, "text": text })
             }
-            RunEvent::TaskEnded { host, task, result } => self.task(host, task, result),
+            RunEvent::TaskEnded { host, task, result, verdict } => {
+                self.task(host, task, result, verdict.as_deref())
+            },
             RunEvent::Note { host, text } => json!({ "event": "note", "host": host, "text": text }),
             RunEvent::HostEnded(report) => {
                 self.labels.remove(&report.host);

@@ -61,7 +61,7 @@ pub fn event_line(header: &RunHeader, event: &RunEvent) -> Option<String> {
         RunEvent::TaskStarted { host, task } if header.verbosity > 1 => {
             format!("{host}: {} …", one_line(&task.id))
         }
-        RunEvent::TaskEnded { host, task, result } if header.command != "run" => {
+        RunEvent::TaskEnded { host, task, result, .. } if header.command != "run" => {
             let word = match &result.outcome {
                 Outcome::Ok if header.verbosity > 1 => "ok",
                 Outcome::Ok => return None,

@@ -17,6 +17,7 @@ use crate::{
     content::Contents,
     secrets::Secrets,
     settings::Settings,
+    waivers::{Day, Waivers},
 };
 
 /// What the templates of the inventory belong to, where a role's name would stand.
@@ -117,6 +118,11 @@ fn load(
         check_set(&set, &world, &roles, diagnostics);
         roles
     };
+    let waivers = if options.hosts_only {
+        Waivers::default()
+    } else {
+        Waivers::load(root, inventory.as_ref(), Day::today(), sources, diagnostics)
+    };
     let diagnostics = if options.hosts_only { &mut unheard } else { diagnostics };
     let inventory = inventory?;
     let params: BTreeSet<String> = roles.iter().flat_map(|role| role.param_names.iter().cloned()).collect();
@@ -148,6 +154,7 @@ fn load(
         inventory,
         roles,
         secrets: Arc::new(secrets),
+        waivers,
         set: set.into_iter().map(|(name, value)| (name.value, value)).collect(),
         world,
         host_variables,

@@ -20,6 +20,7 @@ use crate::{
     content::Contents,
     secrets::Secrets,
     settings::Settings,
+    waivers::Waivers,
 };
 
 pub use load::{LoadError, LoadOptions};
@@ -39,6 +40,7 @@ pub(crate) struct Inner {
     pub inventory: Inventory,
     pub roles: Roles,
     pub secrets: Arc<Secrets>,
+    pub waivers: Waivers,
     pub world: World,
     /// `--set`.
     pub set: BTreeMap<String, SetValue>,
@@ -117,6 +119,12 @@ impl Project {
     #[must_use]
     pub fn secrets(&self) -> &Secrets {
         &self.inner.secrets
+    }
+
+    /// Drift that is known and let be.
+    #[must_use]
+    pub fn waivers(&self) -> &Waivers {
+        &self.inner.waivers
     }
 
     /// What is worth a look but no error.
