@@ -174,7 +174,7 @@ mod tests {
             labels: Arc::new([]),
             results: Vec::new(),
             orphans: Vec::new(),
-            verdicts: Vec::new(),
+            verdicts: HashMap::new(),
             ledger: None,
             took: 0,
             facts: None,

@@ -266,8 +266,7 @@ fn a_start_leaves_out_what_comes_before_it() {
   - package: nginx
   - file: /etc/nginx/site
     restarts: nginx
-  - line: a
-    path: /etc/nginx/site
+  - line: /etc/nginx/site
     text: a
   - service: nginx
   - directory: /srv/beside

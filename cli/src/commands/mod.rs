@@ -13,6 +13,7 @@ mod modules;
 mod node;
 mod rollback;
 mod run;
+mod schema;
 mod secrets;
 mod show;
 mod state;
@@ -58,6 +59,8 @@ pub enum Command {
     Node(node::Arguments),
     /// Keep secrets encrypted in the repository.
     Secrets(secrets::Arguments),
+    /// Print JSON Schema of roles or inventories, for editors and validators.
+    Schema(schema::Arguments),
     /// The reference of modules and checks.
     Modules(modules::Arguments),
     /// Throw-away real hosts on this machine.
@@ -88,6 +91,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         Command::State(arguments) => state::run(options, arguments),
         Command::Node(arguments) => node::run(options, arguments),
         Command::Secrets(arguments) => secrets::run(options, arguments),
+        Command::Schema(arguments) => schema::run(options, arguments),
         Command::Modules(arguments) => modules::run(options, arguments),
         Command::Lab(arguments) => lab::run(options, arguments),
         Command::Completions(arguments) => completions::run(arguments),
