@@ -120,8 +120,13 @@ pub struct Mismatch {
 impl RoleParam {
     /// Reads the entry of `params:`; `port: { type: int, default: 80 }`.
     pub(crate) fn parse(role: &str, entry: &Entry, diagnostics: &mut Diagnostics) -> Self {
+        Self::parse_of(&format!("role `{role}`"), entry, diagnostics)
+    }
+
+    /// Reads an entry of the `params:` of this owner.
+    pub(crate) fn parse_of(owner: &str, entry: &Entry, diagnostics: &mut Diagnostics) -> Self {
         let name = entry.key.clone();
-        let what = format!("parameter `{}` of role `{role}`", name.value);
+        let what = format!("parameter `{}` of {owner}", name.value);
         let mut reader = MapReader::new(&entry.value, what.clone(), diagnostics).named_at(name.span);
         let choices = reader.list("choices").map(<[Node]>::to_vec);
         let kind = read_type(&mut reader, "type").unwrap_or(match &choices {

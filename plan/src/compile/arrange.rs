@@ -11,7 +11,7 @@ use cm_syntax::{Diagnostic, Diagnostics, nearest};
 use cm_wire::{Notice, Notify};
 
 use super::{
-    HostPlan, Request, TaskOrigin,
+    HostPlan, Request, TaskOrigin, custom,
     instances::Instance,
     merge::{Merged, MergedTasks},
     order::OrderTask,
@@ -86,7 +86,7 @@ pub(super) fn arrange(
             notify: notices,
             edits: edits.get(&new).cloned().unwrap_or_default(),
             sensitive: hidden,
-            timeout: drafts().map(|task| task.timeout).max().unwrap_or(0),
+            timeout: timeout(task),
             retries: drafts().map(|task| task.retries).max().unwrap_or(0),
             retry_delay: drafts().map(|task| task.retry_delay).max().unwrap_or(0),
             run_as: runs_as[old].clone(),
@@ -103,6 +103,7 @@ pub(super) fn arrange(
     let mut secrets = scope.secrets.used();
     secrets.append(&mut lock(&scope.derived_secrets));
     secrets.extend(sensitive_params(instances));
+    custom::add_secrets(kept.iter().map(|&old| &merged.tasks[old]), &mut secrets);
     let whole_roles = whole_roles(scope, instances, request);
     Ok(HostPlan {
         host: scope.project.inventory.host(scope.host).name().to_owned(),
@@ -389,7 +390,8 @@ impl<'p, 'a> Linker<'p, 'a> {
 
 /// A guard that could take nothing back would be a false promise.
 fn guards(tasks: &[Merged<'_>], diagnostics: &mut Diagnostics) {
-    for task in tasks.iter().filter(|task| task.rendered.touches.makes.is_empty()) {
+    let lost = |task: &&Merged<'_>| task.rendered.touches.makes.is_empty() || !custom::can_undo(task);
+    for task in tasks.iter().filter(lost) {
         if let Some(draft) = task.drafts.iter().find(|draft| draft.task.guard > 0) {
             diagnostics.push(
                 Diagnostic::error(format!("`guard` of `{}` means nothing", task.rendered.name))
@@ -413,7 +415,7 @@ fn run_as(
         .map(|task| {
             let said = task.first().task.run_as.as_ref()?;
             // A task that makes something does it itself; one that makes nothing known runs what the user wrote.
-            let runs_commands = task.rendered.touches.makes.is_empty();
+            let runs_commands = task.rendered.touches.makes.is_empty() || custom::is_custom(task);
             if !runs_commands && said.value != RunAs::Agent {
                 diagnostics.push(
                     Diagnostic::error(format!("`become` of `{}` means nothing", task.rendered.name))
@@ -480,13 +482,20 @@ fn edits(tasks: &[Merged<'_>], kept: &[usize]) -> BTreeMap<usize, Vec<u32>> {
     }
     let mut edits: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
     for (new, &old) in kept.iter().enumerate() {
-        if tasks[old].rendered.touches.part {
+        // A module of the repository edits a file by itself.
+        if tasks[old].rendered.touches.part && !custom::is_custom(&tasks[old]) {
             for maker in paths(old).filter_map(|thing| makers.get(thing)) {
                 edits.entry(*maker).or_default().push(new as u32);
             }
         }
     }
     edits
+}
+
+/// Seconds that one attempt may take: what a task says, or the module; 0: the agent's own limit.
+fn timeout(task: &Merged<'_>) -> u32 {
+    let said = task.drafts.iter().map(|draft| draft.task.timeout).max().unwrap_or(0);
+    if said > 0 { said } else { custom::timeout(task) }
 }
 
 /// Values of parameters that roles call sensitive.

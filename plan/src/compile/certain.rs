@@ -89,7 +89,7 @@ fn certain(task: &Task) -> bool {
 /// What each literal subject makes, as far as it is written out; the last says whether something is missing.
 fn of_task(task: &Task) -> impl Iterator<Item = (usize, Rendered, bool)> {
     let schema = task.module.schema;
-    let mut params = Params::new();
+    let mut params: Params = schema.constants();
     let mut partial = false;
     for param in &task.params {
         let from_file =
@@ -106,7 +106,7 @@ fn of_task(task: &Task) -> impl Iterator<Item = (usize, Rendered, bool)> {
         let shown = cm_roles::subject_text(Some(&value), &Kind::Text).unwrap_or_default();
         let mut params = params.clone();
         params.insert(schema.subject.name.to_owned(), value);
-        let resource = (task.module.compile)(&params).ok()?;
+        let resource = task.module.resource(&params).ok()?;
         let rendered = Rendered {
             name: format!("{}:{shown}", task.module_name),
             id: task.id.as_ref().and_then(|id| id.literal_text()).map(str::to_owned),

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use cm_modules::Thing;
+use cm_modules::{Thing, node::SettingKind};
 use cm_roles::{RunAs, Task, TaskList};
 use cm_syntax::{Diagnostic, Diagnostics, Span};
 use cm_wire::{Redactor, Value as Wire};
@@ -37,17 +37,20 @@ pub(super) fn merge<'a>(scope: &Arc<HostScope>, drafts: Drafts<'a>) -> Result<Me
     let mut diagnostics = Diagnostics::new();
     for draft in drafts.tasks {
         let touches = &draft.rendered.touches;
-        if touches.part || draft.partial || draft.list == TaskList::Verify {
+        // A module of the repository has one thing of its own, whatever else it edits a part of.
+        let own_part = touches.part && draft.task.module.schema.custom.is_some();
+        if (touches.part && !own_part) || draft.partial || draft.list == TaskList::Verify {
             tasks.push(Merged { rendered: draft.rendered.clone(), drafts: vec![draft] });
             continue;
         }
-        let other = touches.makes.iter().enumerate().find_map(|(place, thing)| {
+        let whole = if own_part { &touches.makes[..1] } else { &touches.makes };
+        let other = whole.iter().enumerate().find_map(|(place, thing)| {
             let found = *made.get(thing)?;
             clash(thing, place, &tasks[found].rendered).then_some((found, thing.clone()))
         });
         match other {
             None => {
-                for thing in &touches.makes {
+                for thing in whole {
                     made.entry(thing.clone()).or_insert(tasks.len());
                 }
                 tasks.push(Merged { rendered: draft.rendered.clone(), drafts: vec![draft] });
@@ -102,7 +105,9 @@ fn join(known: &Merged<'_>, draft: &Draft<'_>, thing: &Thing) -> Result<Arc<Rend
         match left.params.get(name) {
             Some(other) if other == value => {}
             Some(other) => {
-                let hidden = first.task.sensitive || draft.task.sensitive;
+                let own = draft.task.module.schema.custom;
+                let secret = own.is_some_and(|custom| custom.declaration.secrets.contains(name));
+                let hidden = secret || first.task.sensitive || draft.task.sensitive;
                 let owner = known
                     .drafts
                     .iter()
@@ -133,7 +138,7 @@ fn join(known: &Merged<'_>, draft: &Draft<'_>, thing: &Thing) -> Result<Arc<Rend
     if joined.params.len() == left.params.len() {
         return Ok(left.clone());
     }
-    match (draft.task.module.compile)(&joined.params) {
+    match draft.task.module.resource(&joined.params) {
         Ok(resource) => {
             joined.touches = resource.touches();
             joined.contents.extend(right.contents.iter().cloned());
@@ -184,6 +189,7 @@ pub(super) fn describe(thing: &Thing) -> String {
         Thing::Repository(name) => format!("repository `{name}`"),
         Thing::Unit(name) => format!("unit `{name}`"),
         Thing::Service(name) => format!("service `{name}`"),
+        Thing::Setting(SettingKind::Custom, key) => format!("`{key}`"),
         Thing::Setting(kind, key) => format!("{} `{key}`", kind.word()),
         Thing::Other(name) => format!("`{name}`"),
     }

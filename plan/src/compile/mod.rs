@@ -2,6 +2,7 @@
 
 mod arrange;
 mod certain;
+mod custom;
 pub(crate) mod instances;
 mod merge;
 mod order;

@@ -222,7 +222,11 @@ impl TaskRenderer<'_, '_> {
         };
         let mut contents = Vec::new();
         let mut changes_secrets = false;
-        let mut params = Params::new();
+        let mut params = self.task.module.schema.constants();
+        if let Some(custom) = self.task.module.schema.custom {
+            let program = custom.declaration.program.digest;
+            contents.push((program, ContentSource::File(custom.source.clone())));
+        }
         for param in &self.task.params {
             match values.render(&param.value, &param.schema.kind, param.schema.name, &mut contents) {
                 Ok(Wire::Null) => {}
@@ -267,7 +271,7 @@ impl TaskRenderer<'_, '_> {
                 // Paths are in their one spelling already.
                 let shown = cm_roles::subject_text(Some(&value), &Kind::Text).unwrap_or_default();
                 params.insert(schema.subject.name.to_owned(), value);
-                match (self.task.module.compile)(&params) {
+                match self.task.module.resource(&params) {
                     Ok(resource) => {
                         let name = format!("{}:{shown}", self.task.module_name);
                         let touches = resource.touches();

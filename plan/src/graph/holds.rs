@@ -282,6 +282,7 @@ fn describe(thing: &Thing) -> String {
         Thing::Repository(name) => format!("repository {name}"),
         Thing::Unit(name) => format!("unit {name}"),
         Thing::Service(name) => format!("service {name}"),
+        Thing::Setting(SettingKind::Custom, key) => key.clone(),
         Thing::Setting(kind, key) => format!("{} {key}", kind.word()),
         Thing::Other(name) => name.clone(),
     }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use cm_inventory::{HostId, Inventory, Origin};
-use cm_roles::{Argument, Role, Roles, World};
+use cm_roles::{Argument, CustomModules, Role, Roles, World};
 use cm_syntax::{Diagnostics, Sources, Spanned};
 use minijinja::Value;
 
@@ -108,6 +108,12 @@ impl Project {
     /// All roles that were read, by name.
     pub fn roles(&self) -> impl Iterator<Item = &Arc<Role>> {
         self.inner.roles.iter()
+    }
+
+    /// The repository's own modules.
+    #[must_use]
+    pub fn custom_modules(&self) -> &CustomModules {
+        self.inner.roles.custom_modules()
     }
 
     /// Names of all roles that can be named, those of the library too.

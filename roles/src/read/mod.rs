@@ -1,10 +1,13 @@
 //! Reads `role.yaml` files into [`Role`]s, telling everything that is wrong in one go.
 
 mod references;
+mod scenario;
 mod task;
 mod values;
 
 pub use references::{means, subject_text};
+pub(crate) use task::COMMON;
+pub use scenario::{TESTS, read_scenarios};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,6 +20,7 @@ use cm_syntax::{
 };
 
 use crate::{
+    custom::CustomModules,
     files::{RoleFile, RoleFiles},
     library,
     param::RoleParam,
@@ -33,13 +37,15 @@ const ROLE_FILE: &str = "role.yaml";
 pub struct Roles {
     roles: BTreeMap<Arc<str>, Arc<Role>>,
     templates: Templates,
+    custom: CustomModules,
 }
 
 impl Roles {
     /// No roles, for who wants only the hosts of a repository.
     #[must_use]
     pub fn none(sources: &Sources) -> Self {
-        Self { roles: BTreeMap::new(), templates: Templates::new(sources.clone()) }
+        let templates = Templates::new(sources.clone());
+        Self { roles: BTreeMap::new(), templates, custom: CustomModules::default() }
     }
 
     /// The role of this name.
@@ -66,6 +72,12 @@ impl Roles {
         &self.templates
     }
 
+    /// The repository's own modules.
+    #[must_use]
+    pub fn custom_modules(&self) -> &CustomModules {
+        &self.custom
+    }
+
     /// For the values of the inventory, which are templates of the same set.
     pub fn templates_mut(&mut self) -> &mut Templates {
         &mut self.templates
@@ -81,9 +93,11 @@ pub fn read_roles(
     sources: &Sources,
     diagnostics: &mut Diagnostics,
 ) -> Roles {
+    let custom = CustomModules::read(root, sources, diagnostics);
     let mut reader = Reader {
         root,
         world,
+        custom,
         sources,
         diagnostics,
         templates: Templates::new(sources.clone()),
@@ -98,6 +112,12 @@ pub fn read_roles(
         reader.open_named(name);
     }
     reader.finish()
+}
+
+/// Whether templates can name it.
+pub(crate) fn good_param_name(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// Folders below `roles/` that hold a `role.yaml`.
@@ -130,6 +150,7 @@ struct Reader<'a> {
     sources: &'a Sources,
     diagnostics: &'a mut Diagnostics,
     templates: Templates,
+    custom: CustomModules,
     own: BTreeSet<String>,
     raw: BTreeMap<String, Option<RawRole>>,
 }
@@ -207,8 +228,7 @@ impl Reader<'_> {
 
     fn check_param_name(&mut self, name: &Spanned<String>) {
         let word = &name.value;
-        let good = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let good = good_param_name(word);
         const TAKEN: &[&str] =
             &["node", "host", "hosts", "groups", "secrets", "item", "omit", "loop", "self"];
         if !good {
@@ -271,7 +291,7 @@ impl Reader<'_> {
         }
         references::resolve(&mut roles, self.diagnostics);
         let roles = roles.into_iter().map(|(name, role)| (name, Arc::new(role))).collect();
-        Roles { roles, templates: self.templates }
+        Roles { roles, templates: self.templates, custom: self.custom }
     }
 }
 
@@ -284,6 +304,7 @@ struct RoleReader<'a> {
     templates: &'a mut Templates,
     params: &'a BTreeSet<String>,
     files: &'a RoleFiles,
+    custom: &'a CustomModules,
     template_files: BTreeSet<String>,
     uses: Uses,
     /// Whether `item` is there, in what is being read.
@@ -304,6 +325,7 @@ impl<'a> RoleReader<'a> {
             templates: &mut reader.templates,
             params: &raw.param_names,
             files: &raw.files,
+            custom: &reader.custom,
             template_files: raw.files.list("templates", false),
             uses: Uses::default(),
             item: false,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Keys that every task takes, in the order of the documentation.
-const COMMON: &[&str] = &[
+pub(crate) const COMMON: &[&str] = &[
     "id",
     "when",
     "each",
@@ -63,13 +63,6 @@ pub(super) enum Written {
 }
 
 impl Written {
-    fn modules(self) -> &'static [Module] {
-        match self {
-            Self::Task => registry::MODULES,
-            Self::Check => registry::CHECKS,
-        }
-    }
-
     fn noun(self) -> &'static str {
         match self {
             Self::Task => "task",
@@ -91,6 +84,25 @@ impl<'n> CommonKeys<'n> {
 }
 
 impl RoleReader<'_> {
+    /// The modules that a list may name: those of `cm`, and for tasks those of the repository.
+    fn modules(&self, written: Written) -> Vec<&'static Module> {
+        match written {
+            Written::Task => registry::MODULES.iter().chain(self.custom.iter()).collect(),
+            Written::Check => registry::CHECKS.iter().collect(),
+        }
+    }
+
+    /// The module of this name.
+    fn module(&self, name: &str, written: Written) -> Option<&'static Module> {
+        match written {
+            Written::Task => {
+                let built_in = registry::MODULES.iter().find(|module| module.schema.name == name);
+                built_in.or_else(|| self.custom.get(name))
+            }
+            Written::Check => registry::CHECKS.iter().find(|module| module.schema.name == name),
+        }
+    }
+
     pub(super) fn tasks(&mut self, nodes: &[Node], written: Written) -> Vec<Task> {
         nodes.iter().filter_map(|node| self.task(node, written)).collect()
     }
@@ -102,7 +114,7 @@ impl RoleReader<'_> {
                 Diagnostic::error(format!("a {noun} must be a map, not {}", node.described()))
                     .at(node.span, "`- MODULE: SUBJECT` was expected");
             if let Some(text) = node.as_text()
-                && written.modules().iter().any(|module| module.schema.name == text)
+                && self.module(text, written).is_some()
             {
                 diagnostic = diagnostic.hint(format!("write `- {text}: SUBJECT`"));
             }
@@ -116,8 +128,7 @@ impl RoleReader<'_> {
             );
             return None;
         };
-        let Some(module) = written.modules().iter().find(|module| module.schema.name == first.key.value)
-        else {
+        let Some(module) = self.module(&first.key.value, written) else {
             self.unknown_module(first, entries, written);
             return None;
         };
@@ -185,7 +196,7 @@ impl RoleReader<'_> {
 
     fn unknown_module(&mut self, first: &Entry, entries: &[Entry], written: Written) {
         let name = &first.key.value;
-        let modules = written.modules();
+        let modules = self.modules(written);
         let what = if written == Written::Task { "module" } else { "check" };
         let mut diagnostic =
             Diagnostic::error(format!("unknown {what} `{name}`")).at(first.key.span, format!("not a {what}"));
@@ -475,7 +486,7 @@ impl RoleReader<'_> {
         if self.diagnostics.iter().any(|diagnostic| within(diagnostic, task)) {
             return;
         }
-        let mut params = cm_modules::Params::new();
+        let mut params = task.module.schema.constants();
         for param in &task.params {
             let Some(value) = stand_in(&param.value, &param.schema.kind) else { return };
             params.insert(param.schema.name.to_owned(), value);
@@ -483,7 +494,7 @@ impl RoleReader<'_> {
         for subject in &task.subjects {
             let Some(value) = stand_in(subject, &task.module.schema.subject.kind) else { return };
             params.insert(task.module.schema.subject.name.to_owned(), value);
-            if let Err(error) = (task.module.compile)(&params) {
+            if let Err(error) = task.module.resource(&params) {
                 let place = task
                     .params
                     .iter()
