@@ -223,7 +223,7 @@ pub enum Action {
         /// What.
         work: Work,
     },
-    /// Nobody waits for this any more: it may be stopped. Only gates are ever given up.
+    /// Nobody waits for this any more: it may be stopped. Only gates and [`Work::Targets`] are ever given up.
     Cancel {
         /// Which.
         ticket: Ticket,

@@ -59,6 +59,8 @@ pub struct Rollout {
     pub(crate) targets_asked: bool,
     /// The size of the fleet that shares are of.
     pub(crate) fleet: usize,
+    /// Whether a person has said that what cannot be taken back stays as it is.
+    pub(crate) forgiven: bool,
 }
 
 /// A record cannot be read.
@@ -181,9 +183,12 @@ pub struct Node {
     /// The runs that may have changed it, earliest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<String>,
-    /// The how-manieth apply of the rollout was its last one.
+    /// Tells the order in which nodes were applied: higher is later.
     #[serde(default)]
     pub applied_as: u64,
+    /// Whether it failed, and is to be tried again.
+    #[serde(default)]
+    pub retry: bool,
 }
 
 /// Where a node is.

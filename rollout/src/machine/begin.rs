@@ -61,6 +61,7 @@ impl Rollout {
             next_ticket: 1,
             targets_asked: false,
             fleet,
+            forgiven: false,
         })
     }
 }
@@ -82,6 +83,7 @@ impl Node {
             applied: Applied::No,
             runs: Vec::new(),
             applied_as: 0,
+            retry: false,
         }
     }
 }
