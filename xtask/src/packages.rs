@@ -35,6 +35,8 @@ pub const TESTS: &[Needed] = &[
     ("xz-utils", "/usr/bin/xz"),
     ("zstd", "/usr/bin/zstd"),
     ("bzip2", "/usr/bin/bzip2"),
+    ("python3-jsonschema", "/usr/lib/python3/dist-packages/jsonschema/__init__.py"),
+    ("python3-yaml", "/usr/lib/python3/dist-packages/yaml/__init__.py"),
 ];
 
 /// All of them.

@@ -1,8 +1,11 @@
 //! `cm facts on TARGET`.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use clap::Args;
 use cm_engine::RunEvent;
 use cm_wire::{Facts, Mode};
+use serde_json::Value;
 
 use crate::{
     drive,
@@ -19,13 +22,20 @@ pub struct Arguments {
     /// `on TARGET`.
     #[arg(required = true, value_name = "on TARGET")]
     words: Vec<String>,
+    /// Columns of the table: facts by their names in templates, such as os.version or memory.total.
+    #[arg(long, value_name = "FACT", value_delimiter = ',')]
+    columns: Vec<String>,
     #[command(flatten)]
     run: RunArguments,
 }
 
+/// The columns where nobody names any.
+const COLUMNS: [&str; 6] = ["os.name", "os.version", "kernel", "cpus", "memory.total", "addresses"];
+
 pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     let words = WhatOnTarget::split(&arguments.words);
     let target = words.target.or_else(|| words.what.first().cloned()).unwrap_or_default();
+    check_columns(&arguments.columns)?;
     let fleet = Fleet::load(options)?;
     let selection = fleet.select(&target, &arguments.run)?;
     let runtime = drive::runtime()?;
@@ -48,14 +58,75 @@ async fn gather(
     };
     let run = fleet.run(selection, &arguments.run, Mode::Verify, "facts".into(), None)?;
     let interrupt = Interrupt::watch();
+    let as_table = header.hosts > 1 || !arguments.columns.is_empty();
+    let mut rows = BTreeMap::new();
     let show = |event: &RunEvent| {
         if let RunEvent::Connected { host, facts, .. } = event
             && !options.json
         {
-            report::print(&text(host, facts));
+            if as_table {
+                rows.insert(Arc::clone(host), Arc::clone(facts));
+            } else {
+                report::print(&text(host, facts));
+            }
         }
     };
-    drive::drive(run, drive::reporter(options, header), None, interrupt, show).await
+    let exit = drive::drive(run, drive::reporter(options, header), None, interrupt, show).await?;
+    if !rows.is_empty() {
+        let default = || COLUMNS.map(str::to_owned).to_vec();
+        let columns = Some(arguments.columns.clone()).filter(|columns| !columns.is_empty());
+        report::print_table(&table(&rows, &columns.unwrap_or_else(default)));
+    }
+    Ok(exit)
+}
+
+/// A row a host.
+fn table(rows: &BTreeMap<Arc<str>, Arc<Facts>>, columns: &[String]) -> comfy_table::Table {
+    let headers: Vec<&str> = std::iter::once("host").chain(columns.iter().map(String::as_str)).collect();
+    let mut table = report::table(&headers);
+    for (host, facts) in rows {
+        let facts = serde_json::to_value(facts.as_ref()).unwrap_or_default();
+        let cell = |column: &String| {
+            let value = column.split('.').try_fold(&facts, |value, key| match key.parse::<usize>() {
+                Ok(index) => value.get(index),
+                Err(_) => value.get(key),
+            });
+            report::one_line(&value.map(|value| shown(column, value)).unwrap_or_default())
+        };
+        table.add_row(std::iter::once(host.to_string()).chain(columns.iter().map(cell)));
+    }
+    table
+}
+
+fn shown(column: &str, value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(|item| shown("", item)).collect::<Vec<_>>().join(", "),
+        Value::Number(bytes) if column.starts_with("memory.") => {
+            format!("{:.1} GiB", bytes.as_f64().unwrap_or(0.0) / f64::from(1 << 30))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The columns must be facts: a wrong name would give a column of blanks.
+fn check_columns(columns: &[String]) -> Result<(), Failure> {
+    let facts = serde_json::to_value(Facts::default()).unwrap_or_default();
+    let mut known: Vec<String> = Vec::new();
+    for (name, value) in facts.as_object().into_iter().flatten() {
+        known.push(name.clone());
+        known.extend(value.as_object().into_iter().flatten().map(|(inner, _)| format!("{name}.{inner}")));
+    }
+    for column in columns {
+        // Below a list anything may be: `mounts.0.path`.
+        let list = column.split_once('.').is_some_and(|(first, _)| facts[first].is_array());
+        if !list && !known.contains(column) {
+            let near = cm_syntax::nearest(column, known.iter().map(String::as_str));
+            let near = near.map(|near| format!("did you mean `{near}`?"));
+            return Err(Failure::new(format!("there is no fact `{column}`")).maybe_hint(near));
+        }
+    }
+    Ok(())
 }
 
 fn text(host: &str, facts: &Facts) -> String {

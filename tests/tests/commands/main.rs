@@ -1,6 +1,7 @@
 //! The program without any host: what it says of input that is wrong, whole and word for word.
 
 mod killed;
+mod schema;
 
 use cm_tests::{Repository, finish};
 

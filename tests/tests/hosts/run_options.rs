@@ -101,6 +101,10 @@ fn one_command_now_and_facts() {
     let ran = repository.cm_words(&["run", same, "on", "releases"]).exits(3);
     let _ = ran.says(&["d11, d12\n", "d13: exit status 1\n"]);
     let _ = repository.cm_words(&["run", "echo oops >&2; exit 3", "on", "d12"]).exits(3).says(&["oops", "3"]);
+    let ran = repository.cm("facts on releases --columns os.version,os.codename,hostname").exits(0);
+    let ran = ran.says(&["host  os.version  os.codename  hostname", "d11   11          bullseye     d11"]);
+    assert!(!ran.stdout.contains("GiB"), "{}", ran.stdout);
+    let _ = repository.cm("facts on releases --columns os.verson").exits(1).says(&["did you mean `os.version`?"]);
     let ran = repository.cm("facts on releases --json").exits(0);
     for (host, version, codename) in
         [("d11", "11", "bullseye"), ("d12", "12", "bookworm"), ("d13", "13", "trixie")]

@@ -22,7 +22,7 @@ pub fn schema() -> Value {
             "groups": {
                 "type": "object",
                 "description": "Groups by name; `all` has every host.",
-                "propertyNames": { "pattern": "^[\\p{L}\\p{N}_][\\p{L}\\p{N}._-]*$" },
+                "propertyNames": { "pattern": "^[^ .:&!,@-][^ :&!,@]*$" },
                 "additionalProperties": { "anyOf": [group(), { "type": "null" }] },
             },
             "defaults": described(object(settings(), &[]), "Settings of all hosts that do not have their own."),
