@@ -1,0 +1,132 @@
+//! `cm schema`, by a validator that is not ours: what `cm lint` takes it takes, and refuses what that refuses.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use cm_tests::{Repository, skipped};
+use serde_json::{Value, json};
+
+const PYTHON: &str = "/usr/bin/python3";
+
+/// For each document the first thing that is wrong with it; none: the validator is not here.
+fn errors(kind: &str, documents: &[String]) -> Option<Vec<Option<String>>> {
+    let usable = Command::new(PYTHON).args(["-c", "import jsonschema, yaml"]).stderr(Stdio::null()).status();
+    if !usable.is_ok_and(|status| status.success()) {
+        skipped("JSON Schema: python3-jsonschema and python3-yaml are missing");
+        return None;
+    }
+    let schema = Repository::empty().cm(&format!("schema {kind}")).exits(0).stdout;
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/commands/validate.py");
+    let mut python =
+        Command::new(PYTHON).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let request = json!({ "schema": schema, "documents": documents }).to_string();
+    python.stdin.take().unwrap().write_all(request.as_bytes()).unwrap();
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success(), "the validator refused the schema of a {kind} itself");
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// The files of this name that the project itself has.
+fn own(name: &str) -> Vec<PathBuf> {
+    fn search(folder: &Path, name: &str, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if entry.file_name() == "target" || entry.file_type().unwrap().is_symlink() {
+                continue;
+            }
+            if path.is_dir() {
+                search(&path, name, found);
+            } else if entry.file_name() == name {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for folder in ["roles/library", "docs", "cli/src", "plan/tests", "vagrant"] {
+        search(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder), name, &mut found);
+    }
+    found
+}
+
+#[test]
+fn roles_and_inventories_of_the_project_are_valid() {
+    for (kind, name, least) in [("role", "role.yaml", 5), ("inventory", "inventory.yaml", 2)] {
+        let files = own(name);
+        assert!(files.len() >= least, "only {files:?}");
+        let texts: Vec<String> = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+        let Some(errors) = errors(kind, &texts) else { return };
+        for (file, error) in files.iter().zip(errors) {
+            assert_eq!(error, None, "{}", file.display());
+        }
+    }
+}
+
+/// Tasks, and whether they are right.
+const TASKS: &[(&str, bool)] = &[
+    ("{ package: [curl, git], state: absent }", true),
+    ("{ package: curl, state: gone }", false),
+    ("{ pakage: curl }", false),
+    ("{ file: /etc/a, content: x, mode: \"0644\", tags: [a, b], when: node.cpus > 1 }", true),
+    ("{ file: /etc/a, content: x, mode: 644 }", false),
+    ("{ file: etc/a, content: x }", false),
+    ("{ file: /etc/a, contents: x }", false),
+    ("{ file: \"/etc/{{ item }}\", content: x, each: [a, b] }", true),
+    ("{ service: nginx, state: running, enabled: yes }", false),
+    ("{ service: nginx, state: running, enabled: \"{{ node.cpus > 1 }}\" }", true),
+    ("{ command: ls, creates: /a, timeout: 5m, retry: { times: 3, delay: 5s } }", true),
+    ("{ command: ls, retry: { time: 3 } }", false),
+    ("{ command: ls, timeout: soon }", false),
+    ("{ directory: /etc/a, guard: connection }", true),
+    ("{ directory: /etc/a, guard: always }", false),
+    ("{ command: id, become: nobody, sensitive: true }", true),
+    ("{ id: x }", false),
+    ("[]", false),
+];
+
+/// Inventories, and whether they are right.
+const INVENTORIES: &[(&str, bool)] = &[
+    ("hosts: { web1: { address: 10.0.0.1, vars: { rack: a } }, web2: {} }", true),
+    ("hosts: { web1: { adress: 10.0.0.1 } }", false),
+    ("hosts: { web1: 10.0.0.1 }", false),
+    (
+        "hosts: { \"web[1:3]\": { address: \"10.0.0.{{ n }}\" } }\ngroups: { web: { hosts: [\"web[1:2]\"], vars: { port: 80 } } }",
+        true,
+    ),
+    ("hosts: { a: {} }\ngroups: { web: { hosts: a, groups: [] } }", true),
+    ("hosts: { a: { ssh: { port: 70000 } } }", false),
+    (
+        "hosts: { a: {} }\ndefaults: { ssh: { user: admin, port: 22, host_keys: accept-new }, become: true }",
+        true,
+    ),
+    ("hosts: { a: {} }\ndefaults: { become: yes }", false),
+    ("hosts: { a: {} }\ndefaults: { ssh: { usr: admin } }", false),
+    ("hosts: { a: { vars: { \"1st\": x } } }", false),
+    ("host: {}", false),
+];
+
+#[test]
+fn the_schema_agrees_with_lint() {
+    let roles: Vec<(String, bool)> =
+        TASKS.iter().map(|(task, good)| (format!("tasks:\n  - {task}\n"), *good)).collect();
+    let inventories: Vec<(String, bool)> =
+        INVENTORIES.iter().map(|(text, good)| (format!("{text}\n"), *good)).collect();
+    for (kind, cases) in [("role", roles), ("inventory", inventories)] {
+        let texts: Vec<String> = cases.iter().map(|(text, _)| text.clone()).collect();
+        let Some(errors) = errors(kind, &texts) else { return };
+        for ((text, good), error) in cases.iter().zip(errors) {
+            let repository = Repository::empty();
+            let file = if kind == "role" { "roles/a/role.yaml" } else { "inventory.yaml" };
+            repository
+                .write("inventory.yaml", "hosts: { h: {} }\ngroups: { g: { hosts: [h], roles: [a] } }\n");
+            repository.write(file, text);
+            let linted = repository.cm("lint");
+            assert_eq!(linted.code == Some(0), *good, "lint of {text}: {}", linted.stderr);
+            assert_eq!(error.is_none(), *good, "the schema of {text}: {error:?}");
+        }
+    }
+}
