@@ -252,7 +252,9 @@ impl Work {
         drop(others);
         let HostCatalog { tasks, labels, contents, redact, whole_roles, prune, notes } = catalog;
         self.labels = labels.into();
-        self.pruned.clone_from(&prune);
+        if self.shared.options.mode != Mode::Verify {
+            self.pruned.clone_from(&prune);
+        }
         for text in notes {
             self.shared.tell(RunEvent::Note { host: Arc::clone(&self.host), text }).await;
         }

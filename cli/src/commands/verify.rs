@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use clap::Args;
-use cm_engine::ProjectPlanner;
 use cm_wire::Mode;
 
 use crate::{
@@ -41,7 +40,7 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
         everywhere: true,
     };
     let chosen = asked.choose(options)?;
-    let planner = ProjectPlanner { orphans: false, ..chosen.planner(&arguments.role) };
+    let planner = chosen.planner(&arguments.role);
     let mode = Mode::Verify;
     let fleet = chosen.fleet;
     let opening = Opening::new(

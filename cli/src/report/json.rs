@@ -26,13 +26,7 @@ impl JsonReporter {
         Some(self.labels.get(host)?.get(task as usize)?.id.to_string())
     }
 
-    fn task(
-        &self,
-        host: &str,
-        task: &TaskLabel,
-        result: &TaskResult,
-        verdict: Option<&Verdict>,
-    ) -> Value {
+    fn task(&self, host: &str, task: &TaskLabel, result: &TaskResult, verdict: Option<&Verdict>) -> Value {
         let mut line = json!({
             "event": "task", "host": host, "task": task.id, "role": task.role, "place": task.place, "check": task.check,
             "outcome": outcome_word(&result.outcome), "changes": changes(&result.changes),
@@ -96,9 +90,8 @@ fn changes(changes: &[Change]) -> Value {
 /// Why a resource is not as wanted.
 pub fn verdict_value(verdict: &Verdict) -> Value {
     let applied = verdict.applied.as_ref();
-    let applied = applied.map(|applied| {
-        json!({ "run": applied.run, "time_s": applied.time, "undone": applied.undone })
-    });
+    let applied = applied
+        .map(|applied| json!({ "run": applied.run, "time_s": applied.time, "undone": applied.undone }));
     let trace = |trace: &Trace| {
         json!({
             "item": trace.item, "modified_s": trace.modified, "changed_s": trace.changed, "owner": trace.owner,
@@ -178,7 +171,7 @@ impl Reporter for JsonReporter {
             }
             RunEvent::TaskEnded { host, task, result, verdict } => {
                 self.task(host, task, result, verdict.as_deref())
-            },
+            }
             RunEvent::Note { host, text } => json!({ "event": "note", "host": host, "text": text }),
             RunEvent::HostEnded(report) => {
                 self.labels.remove(&report.host);
@@ -203,9 +196,13 @@ impl Reporter for JsonReporter {
     }
 
     fn finish(&mut self, summary: &Summary) {
-        emit(&json!({
+        let mut line = json!({
             "event": "run_finished", "run": self.header.run, "hosts": summary.hosts, "tasks": summary.tasks,
             "duration_us": u64::try_from(summary.elapsed().as_micros()).unwrap_or(u64::MAX),
-        }));
+        });
+        if self.header.mode == Mode::Verify {
+            line["drift"] = json!(summary.drift.tally);
+        }
+        emit(&line);
     }
 }

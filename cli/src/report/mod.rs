@@ -2,6 +2,9 @@
 
 mod answers;
 mod changes;
+mod drift_groups;
+mod drift_text;
+mod host_ranges;
 mod json;
 mod plain;
 mod summary;

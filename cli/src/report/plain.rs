@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use cm_engine::{HostEnd, RunEvent};
+use cm_engine::{HostEnd, RunEvent, VerdictKind};
 use cm_wire::{Outcome, Stream};
 
 use super::{
@@ -61,11 +61,20 @@ pub fn event_line(header: &RunHeader, event: &RunEvent) -> Option<String> {
         RunEvent::TaskStarted { host, task } if header.verbosity > 1 => {
             format!("{host}: {} …", one_line(&task.id))
         }
-        RunEvent::TaskEnded { host, task, result, .. } if header.command != "run" => {
+        RunEvent::TaskEnded { host, task, result, verdict } if header.command != "run" => {
             let word = match &result.outcome {
                 Outcome::Ok if header.verbosity > 1 => "ok",
                 Outcome::Ok => return None,
-                Outcome::Changed => changed_word(header.mode),
+                Outcome::Changed => match verdict {
+                    Some(verdict) if verdict.is_waived() => "drifted, which is waived",
+                    Some(verdict) => match verdict.kind {
+                        VerdictKind::Drift => "drifted",
+                        VerdictKind::DriftAndPending => "drifted, and pending",
+                        VerdictKind::Pending => "pending",
+                        VerdictKind::NeverApplied => "never applied",
+                    },
+                    None => changed_word(header.mode),
+                },
                 Outcome::Failed { .. } => "FAILED",
                 Outcome::Skipped { .. } => "skipped",
                 Outcome::Unknown { .. } => "unknown",

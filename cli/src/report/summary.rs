@@ -9,6 +9,8 @@ use std::{
 use cm_engine::{HostEnd, HostReport, Orphan, TaskLabel, Trouble};
 use cm_wire::{Change, Outcome, Output, TaskResult};
 
+use super::drift_groups::DriftGroups;
+
 /// Distinct changes, and distinct failures, that are kept for the summary: memory must not grow with hosts × tasks.
 const GROUPS_KEPT: usize = 500;
 /// Bytes of changes that are kept for the summary; each host sends some megabytes at most.
@@ -95,6 +97,8 @@ pub struct Summary {
     pub hosts: HostTally,
     pub tasks: TaskTally,
     pub changes: Vec<ChangeGroup>,
+    /// What a verify found.
+    pub drift: DriftGroups,
     pub unknown: Vec<UnknownGroup>,
     pub failures: Vec<FailureGroup>,
     pub troubles: Vec<HostTrouble>,
@@ -120,6 +124,7 @@ impl Default for Summary {
             hosts: HostTally::default(),
             tasks: TaskTally::default(),
             changes: Vec::new(),
+            drift: DriftGroups::default(),
             unknown: Vec::new(),
             failures: Vec::new(),
             troubles: Vec::new(),
@@ -169,7 +174,9 @@ impl Summary {
         // What this run takes back is among its tasks.
         for orphan in report.orphans.iter().filter(|orphan| !orphan.pruned) {
             self.add_orphan(&report.host, orphan);
+            self.drift.tally.orphaned += 1;
         }
+        self.drift.end_host(report.verdicts.values());
         self.touched += usize::from(!report.results.is_empty());
         let reported = report.results.len();
         if matches!(report.end, HostEnd::Cancelled | HostEnd::Unreachable(_)) {
@@ -219,6 +226,10 @@ impl Summary {
             }
             Outcome::Changed => {
                 self.tasks.changed += 1;
+                if let Some(verdict) = report.verdicts.get(&result.task) {
+                    self.drift.add(&host, task, &result.changes, verdict);
+                    return;
+                }
                 // Grouped by everything that is shown; the same task with another diff is another group.
                 let key = change_key(task, &result.changes);
                 let next = self.changes.len();

@@ -6,7 +6,7 @@ use owo_colors::OwoColorize;
 use super::{
     RunHeader, Summary, change_lines, changed_word,
     changes::{indented, one_line, printable},
-    name_hosts,
+    drift_text, name_hosts,
     summary::{FailureGroup, HostTrouble, TroubleKind},
 };
 
@@ -19,6 +19,7 @@ const OUTPUT_SHOWN: usize = 20;
 pub fn render(header: &RunHeader, summary: &Summary) -> String {
     let mut out = String::new();
     if header.verbosity > 0 && header.command != "run" && header.command != "facts" {
+        out.push_str(&drift_text::render(header, &summary.drift));
         changes(header, summary, &mut out);
     }
     if header.verbosity > 0 {
@@ -187,14 +188,26 @@ fn totals(header: &RunHeader, summary: &Summary, out: &mut String) {
             parts.push(colour(format!("{count} {word}")));
         }
     };
-    add(hosts.changed, changed, |text| text.yellow().to_string());
+    let drift = summary.drift.tally;
+    if header.mode == Mode::Verify {
+        add(drift.hosts_drifted, "drifted", |text| text.red().to_string());
+        add(hosts.changed.saturating_sub(drift.hosts_drifted), "pending", |text| text.yellow().to_string());
+    } else {
+        add(hosts.changed, changed, |text| text.yellow().to_string());
+    }
     add(hosts.failed, "failed", |text| text.red().to_string());
     add(hosts.unreachable, "unreachable", |text| text.red().to_string());
     add(hosts.cancelled, "not finished", |text| text.yellow().to_string());
     let tasks = summary.tasks;
     let mut counts = vec![format!("{} ok", tasks.ok)];
+    // Those of a verify have verdicts.
+    let judged = drift.drift + drift.drift_and_pending + drift.pending + drift.never_applied + drift.waived;
     for (count, word) in [
-        (tasks.changed, changed),
+        (drift.drift + drift.drift_and_pending, "drifted"),
+        (drift.pending, "pending"),
+        (drift.never_applied, "never applied"),
+        (drift.waived, "waived"),
+        (tasks.changed.saturating_sub(judged), changed),
         (tasks.unknown, "unknown"),
         (tasks.failed, "failed"),
         (tasks.skipped, "skipped"),

@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(Day::parse("1970-01-01"), Some(Day(0)));
         assert_eq!(Day::parse("2000-03-01"), Some(Day(11_017)));
         assert_eq!(Day::parse("2026-11-23"), Some(Day(20_780)));
-        for days in (-800_000..800_000).step_by(37) {
+        for days in (-700_000..800_000).step_by(37) {
             let text = Day(days).to_string();
             if text.len() == 10 {
                 assert_eq!(Day::parse(&text), Some(Day(days)), "{text}");

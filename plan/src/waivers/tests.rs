@@ -3,9 +3,13 @@
 use super::*;
 
 const INVENTORY: &str = "\
+hosts:
+  web1: {address: 10.0.0.1}
+  web2: {address: 10.0.0.2}
+  db1: {address: 10.0.0.3}
 groups:
-  web: {hosts: {web1: {address: 10.0.0.1}, web2: {address: 10.0.0.2}}}
-  db: {hosts: {db1: {address: 10.0.0.3}}}
+  web: {hosts: [web1, web2]}
+  db: {hosts: [db1]}
 ";
 
 fn read(text: &str) -> (Waivers, String) {
