@@ -10,6 +10,11 @@ pub(crate) fn get(name: &str) -> Option<Shipped> {
     LIBRARY.iter().find(|(role, _)| *role == name).copied()
 }
 
+/// The files of the shipped role of this name by path below the role, sorted.
+pub fn files(name: &str) -> Option<&'static [(&'static str, &'static [u8])]> {
+    get(name).map(|(_, files)| files)
+}
+
 /// Names of all shipped roles, sorted.
 pub fn names() -> impl Iterator<Item = &'static str> {
     LIBRARY.iter().map(|(name, _)| *name)

@@ -17,6 +17,7 @@ mod schema;
 mod secrets;
 mod show;
 mod state;
+mod test;
 mod vars;
 mod verify;
 
@@ -63,6 +64,8 @@ pub enum Command {
     Schema(schema::Arguments),
     /// The reference of modules and checks.
     Modules(modules::Arguments),
+    /// Try roles on fresh throw-away hosts: apply, apply again, verify, damage, cleanup.
+    Test(test::Arguments),
     /// Throw-away real hosts on this machine.
     Lab(lab::Arguments),
     /// Print completions for a shell.
@@ -93,6 +96,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         Command::Secrets(arguments) => secrets::run(options, arguments),
         Command::Schema(arguments) => schema::run(options, arguments),
         Command::Modules(arguments) => modules::run(options, arguments),
+        Command::Test(arguments) => test::run(options, arguments),
         Command::Lab(arguments) => lab::run(options, arguments),
         Command::Completions(arguments) => completions::run(arguments),
         Command::ManualPages(arguments) => completions::manual_pages(arguments),
