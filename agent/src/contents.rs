@@ -204,6 +204,18 @@ impl ContentStore {
         self.arrived.notify_all();
     }
 
+    /// Keeps nothing of what has come so far; what is wanted again is asked for again.
+    pub fn forget(&self) {
+        let mut shelf = self.shelf();
+        if shelf.asked.is_empty() {
+            return;
+        }
+        let closed = shelf.closed;
+        *shelf = Shelf { closed, ..Shelf::default() };
+        drop(shelf);
+        self.sweep();
+    }
+
     /// The controller is gone: nobody waits any more.
     pub fn close(&self) {
         self.shelf().closed = true;
@@ -269,6 +281,10 @@ impl Contents for FromJournal<'_> {
             Some(content) => Ok(content),
             None => self.store.fetch(digest, size),
         }
+    }
+
+    fn program(&self, digest: &Digest, size: u64) -> Result<PathBuf, Problem> {
+        self.journal.programs().get(digest, || self.store.fetch(digest, size))
     }
 
     fn announce(&self, contents: &[(Digest, u64)]) {

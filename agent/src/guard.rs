@@ -286,6 +286,7 @@ fn revert(state: &StateDir, orders: &Orders, said: &mut Vec<String>) -> Result<(
     let run = format!("{}.guard", orders.run);
     journal.begin(&run, "the node itself", seconds());
     let real = Real::new();
+    runner::tell_modules(&journal, &real);
     let taken = journal.read(|ledger| undo::of_tasks(ledger, &orders.run, &orders.tasks));
     let added = undo::order(taken, &real, 0);
     let names: Vec<String> = added.iter().map(|added| added.task.id.clone()).collect();

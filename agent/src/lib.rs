@@ -14,6 +14,7 @@ pub mod memory;
 pub mod outbox;
 mod package_files;
 pub mod privacy;
+pub mod programs;
 pub mod restart;
 pub mod runner;
 pub mod session;

@@ -26,6 +26,7 @@ use crate::{
     restart,
     runner::{self, CatalogError, Surroundings},
     state_dir::StateDir,
+    watch::{Bell, Watcher},
 };
 
 /// After this much silence the controller counts as gone: it pings every ten seconds.
@@ -45,6 +46,12 @@ struct Link {
     heard: AtomicU64,
     /// A catalog has begun to come.
     begun: AtomicBool,
+    /// The node is watched: nothing is done on time, and each sign of life of the controller is answered by one.
+    watching: AtomicBool,
+    /// The controller has said something that ends a watch.
+    called: AtomicBool,
+    /// Wakes the watch.
+    bell: Bell,
 }
 
 impl Link {
@@ -63,6 +70,22 @@ impl Link {
         self.gone.load(Ordering::SeqCst) || self.cancelled.load(Ordering::SeqCst) || self.silent()
     }
 
+    /// Wakes the watch, which sees what there is to see.
+    fn call(&self) {
+        self.called.store(true, Ordering::SeqCst);
+        self.bell.ring();
+    }
+
+    /// How long the controller may still be silent, in a watch; otherwise how often that is asked.
+    fn patience(&self) -> Duration {
+        if !self.watching.load(Ordering::SeqCst) {
+            return Duration::from_secs(1);
+        }
+        let heard = Duration::from_millis(self.heard.load(Ordering::Relaxed));
+        // A little more, so that the silence is over the limit then.
+        (heard + SILENCE + Duration::from_millis(100)).saturating_sub(self.start.elapsed())
+    }
+
     /// Ends a session whose controller has fallen silent: a link that is cut says nothing, and whoever waits
     /// for a message or a content would wait until the kernel gives the connection up.
     fn watch(&self, contents: &Weak<ContentStore>, to_main: &Sender<Result<ToAgent, String>>) {
@@ -74,8 +97,9 @@ impl Link {
                 }
                 // The main thread has gone where nobody takes this.
                 let _ = to_main.send(Ok(ToAgent::Bye));
+                self.call();
             }
-            std::thread::sleep(Duration::from_secs(1));
+            std::thread::sleep(self.patience());
         }
     }
 }
@@ -84,12 +108,17 @@ impl Link {
 /// that hang on the dead link may remain.
 pub fn serve(input: impl Read + Send + 'static, mut output: impl Write + Send + 'static, state: StateDir) {
     let gone = Arc::new(AtomicBool::new(false));
+    // Without a file number to spare nothing else would work either.
+    let Ok(bell) = Bell::new() else { return };
     let link = Arc::new(Link {
         gone: Arc::clone(&gone),
         cancelled: AtomicBool::new(false),
         start: Instant::now(),
         heard: AtomicU64::new(0),
         begun: AtomicBool::new(false),
+        watching: AtomicBool::new(false),
+        called: AtomicBool::new(false),
+        bell,
     });
     if output.write_all(AGENT_MARK).is_err() {
         return;
@@ -104,11 +133,13 @@ pub fn serve(input: impl Read + Send + 'static, mut output: impl Write + Send + 
         let watched = (Arc::clone(&link), Arc::downgrade(&contents), to_main.clone());
         // Without it the kernel notices a link that is cut, later.
         let _ = std::thread::Builder::new().spawn(move || watched.0.watch(&watched.1, &watched.2));
+        let answers = outbox.clone();
         std::thread::spawn(move || {
-            read_all(input, &link, &contents, &to_main);
+            read_all(input, &link, &contents, &to_main, &answers);
             link.gone.store(true, Ordering::SeqCst);
             contents.close();
             let _ = to_main.send(Ok(ToAgent::Bye));
+            link.call();
         });
     }
     converse(&messages, &outbox, &contents, &link, &state);
@@ -126,6 +157,7 @@ fn read_all(
     link: &Link,
     contents: &ContentStore,
     to_main: &Sender<Result<ToAgent, String>>,
+    answers: &Outbox,
 ) {
     let mut buffer = Vec::new();
     let mut piece = vec![0; 64 * 1024];
@@ -138,12 +170,25 @@ fn read_all(
                     match message {
                         ToAgent::Content { digest, bytes, last } => contents.receive(digest, &bytes, last),
                         ToAgent::NoContent { digest, reason } => contents.refuse(digest, reason),
-                        ToAgent::Ping => {}
-                        ToAgent::Cancel => link.cancelled.store(true, Ordering::SeqCst),
+                        ToAgent::Ping => {
+                            if link.watching.load(Ordering::SeqCst) {
+                                answers.send(FromAgent::Alive);
+                            }
+                        }
+                        ToAgent::Cancel => {
+                            link.cancelled.store(true, Ordering::SeqCst);
+                            link.bell.ring();
+                        }
                         other => {
                             link.begun.fetch_or(matches!(other, ToAgent::Begin(_)), Ordering::Relaxed);
+                            let opens = matches!(other, ToAgent::Watch(_));
+                            // What ends a watch comes after what opens it.
+                            link.called.fetch_and(!opens, Ordering::SeqCst);
                             if to_main.send(Ok(other)).is_err() {
                                 return;
+                            }
+                            if !opens {
+                                link.call();
                             }
                         }
                     }
@@ -188,6 +233,23 @@ fn converse(
                 match run(&begin, std::mem::take(&mut tasks), outbox, contents, link, state) {
                     Ok(()) => outbox.send(FromAgent::Done),
                     Err(refusal) => outbox.send(FromAgent::Refused(refusal)),
+                }
+            }
+            Ok(ToAgent::Watch(wanted)) => {
+                let Some(begin) = begin.take() else { return refuse("a catalog without a beginning") };
+                link.watching.store(true, Ordering::SeqCst);
+                let watcher = Watcher {
+                    begin: &begin,
+                    outbox,
+                    store: contents,
+                    state,
+                    bell: &link.bell,
+                    over: &|| link.stopping() || link.called.load(Ordering::SeqCst),
+                };
+                let ended = watcher.run(wanted, std::mem::take(&mut tasks));
+                link.watching.store(false, Ordering::SeqCst);
+                if let Err(refusal) = ended {
+                    outbox.send(FromAgent::Refused(refusal));
                 }
             }
             Ok(ToAgent::Confirm { run }) if begin.is_none() => {
@@ -283,10 +345,11 @@ fn run(
         CatalogError::Moved(tasks) => Refusal::Moved { tasks },
         other => Refusal::Protocol { reason: other.to_string() },
     });
-    if begin.mode == Mode::Apply
-        && let Err(error) = journal.finish(&begin.run)
-    {
-        send(Event::Note(format!("the journal cannot be written: {error}")));
+    if begin.mode == Mode::Apply {
+        if let Err(error) = journal.finish(&begin.run) {
+            send(Event::Note(format!("the journal cannot be written: {error}")));
+        }
+        journal.sweep_programs();
     }
     drop(lock);
     if outcome? {

@@ -39,7 +39,7 @@ impl StateDir {
     /// # Errors
     /// When it cannot be made or is not ours alone.
     pub fn prepare(&self) -> io::Result<()> {
-        for folder in [self.0.clone(), self.0.join("spool"), self.0.join("kept")] {
+        for folder in [self.0.clone(), self.0.join("spool"), self.0.join("kept"), self.programs()] {
             if !folder.is_dir() {
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
             }
@@ -64,6 +64,12 @@ impl StateDir {
     #[must_use]
     pub fn kept(&self) -> PathBuf {
         self.0.join("kept")
+    }
+
+    /// Programs of the repository's own modules, by digest.
+    #[must_use]
+    pub fn programs(&self) -> PathBuf {
+        self.0.join("programs")
     }
 
     /// The journal's file.

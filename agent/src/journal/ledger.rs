@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use cm_modules::former::{Former, Item};
+use cm_modules::{
+    custom::Call,
+    former::{Former, Item},
+    node::SettingKind,
+};
 use cm_wire::{Digest, Notice};
 
 use super::record::{Owes, Owner, Record};
@@ -14,6 +18,8 @@ pub struct Ledger {
     pub runs: Vec<RunMemory>,
     /// Things that `cm` changed.
     pub items: BTreeMap<Item, Memory>,
+    /// How modules of the repository are asked, by the key of the setting that each manages.
+    pub calls: BTreeMap<String, Call>,
     /// What services owe.
     pub owed: BTreeMap<String, Vec<Debt>>,
     /// A transaction of the package manager that has not come to its end.
@@ -189,6 +195,9 @@ impl Ledger {
                 }
             }
             Record::Dropped { contents } => self.drop_contents(contents),
+            Record::Module { key, call } => {
+                self.calls.insert(key.clone(), call.clone());
+            }
         }
     }
 
@@ -322,6 +331,13 @@ impl Ledger {
                 });
             }
         }
+        let known = |key: &str| self.items.contains_key(&Item::Setting(SettingKind::Custom, key.to_owned()));
+        records.extend(
+            self.calls
+                .iter()
+                .filter(|(key, _)| known(key))
+                .map(|(key, call)| Record::Module { key: key.clone(), call: call.clone() }),
+        );
         for (service, debts) in &self.owed {
             records.extend(debts.iter().map(|debt| Record::Owed {
                 service: service.clone(),

@@ -26,7 +26,7 @@ pub use kept::KeptContents;
 pub use ledger::{Claim, Ledger, Memory, OpenTransaction, RunMemory, Version};
 pub use record::{Owes, Owner, Record};
 
-use crate::state_dir::StateDir;
+use crate::{programs::Programs, state_dir::StateDir};
 
 /// Names the format in the file's first bytes.
 const MAGIC: &[u8; 8] = b"cmjrnl02";
@@ -45,6 +45,7 @@ const SMALL: u64 = 256 * 1024;
 pub struct Journal {
     inner: Mutex<Inner>,
     kept: KeptContents,
+    programs: Programs,
     limit: u64,
 }
 
@@ -103,6 +104,7 @@ impl Journal {
         Self {
             inner: Mutex::new(inner),
             kept: KeptContents::new(state.kept()),
+            programs: Programs::new(state.programs()),
             limit: if limit == 0 { LIMIT } else { limit },
         }
     }
@@ -162,6 +164,18 @@ impl Journal {
         // Before it is there: what no record speaks of yet must not be swept away.
         self.make_room(bytes.len() as u64)?;
         self.kept.keep_bytes(bytes)
+    }
+
+    /// Programs of the repository's own modules.
+    #[must_use]
+    pub fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// Removes programs that no thing here needs and that were not used of late.
+    pub fn sweep_programs(&self) {
+        let wanted = self.read(|ledger| ledger.calls.values().map(|call| call.digest).collect());
+        self.programs.sweep(&wanted);
     }
 
     /// Takes records in for this process alone: what a plan supposes.

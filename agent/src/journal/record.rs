@@ -1,6 +1,9 @@
 //! What is written down, and how: a length, a checksum and postcard bytes a record.
 
-use cm_modules::former::{Former, Item};
+use cm_modules::{
+    custom::Call,
+    former::{Former, Item},
+};
 use cm_wire::{Digest, Notice};
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +106,13 @@ pub enum Record {
     Dropped {
         /// The contents.
         contents: Vec<Digest>,
+    },
+    /// How the module that manages a thing is asked: it is about to change it.
+    Module {
+        /// The key of its setting.
+        key: String,
+        /// How it is asked.
+        call: Call,
     },
 }
 

@@ -156,6 +156,7 @@ struct Job {
 /// # Errors
 /// When the catalog cannot be run; then nothing was touched.
 pub fn run(begin: &Begin, tasks: Vec<Task>, around: Surroundings<'_>) -> Result<bool, CatalogError> {
+    tell_modules(around.journal, around.node);
     let mut slots = Vec::with_capacity(tasks.len());
     for task in tasks {
         slots.push(Slot::new(task, around.journal)?);
@@ -176,6 +177,11 @@ pub fn run(begin: &Begin, tasks: Vec<Task>, around: Surroundings<'_>) -> Result<
         slots.extend(added.into_iter().map(|added| Slot::added(added, around.journal)));
     }
     run_slots(begin, slots, around)
+}
+
+/// Tells the node how modules of the repository are asked about what they have changed.
+pub fn tell_modules(journal: &Journal, node: &dyn Node) {
+    journal.read(|ledger| ledger.calls.iter().for_each(|(key, call)| node.learn(key, call, None)));
 }
 
 /// Runs tasks that the node made itself and nothing else.
@@ -252,7 +258,8 @@ fn undo(begin: &Begin, slots: &[Slot], around: &Surroundings<'_>) -> Result<Vec<
         && begin.mode == Mode::Apply
         && !selected.shared.is_empty()
     {
-        let released = Record::Released { items: selected.shared, roles: Some(roles.clone()) };
+        let roles = (!roles.is_empty()).then(|| roles.clone());
+        let released = Record::Released { items: selected.shared, roles };
         if let Err(error) = around.journal.write_soon(&[released]) {
             (around.send)(Event::Note(format!("the journal cannot be written: {error}")));
         }

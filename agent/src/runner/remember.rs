@@ -10,6 +10,7 @@ use std::{
 use cm_modules::{
     Context, Node,
     former::{Former, Item, capture},
+    node::SettingKind,
 };
 use cm_wire::{Event, Mode};
 use serde::{Deserialize, Serialize};
@@ -263,6 +264,14 @@ impl Runner<'_> {
         ]
     }
 
+    /// How the module is asked that manages a thing, where that was not so before.
+    fn how_to_ask(&self, item: &Item) -> Option<Record> {
+        let Item::Setting(SettingKind::Custom, key) = item else { return None };
+        let call = self.around.node.known(key)?;
+        let is_known = self.around.journal.read(|ledger| ledger.calls.get(key) == Some(&call));
+        (!is_known).then(|| Record::Module { key: key.clone(), call })
+    }
+
     /// Writes down what is there, who changes it and what that owes, before the change. The things of each
     /// task.
     pub(super) fn remember(&self, tasks: &[u32]) -> Result<Vec<Vec<Item>>, Unremembered> {
@@ -299,6 +308,7 @@ impl Runner<'_> {
                     records.extend(self.came_with_package(item, &former));
                     records.push(Record::Before { item: item.clone(), former, run: run.clone(), time });
                 }
+                records.extend(self.how_to_ask(item));
             }
             records.extend(self.touched(task, &items, time));
             records.extend(self.owes(task).into_iter().map(|(service, notice)| Record::Owed {

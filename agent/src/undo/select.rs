@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cm_modules::{
     Node, Prefetch,
     former::{Former, Item, Manner, capture},
+    node::SettingKind,
 };
 use cm_wire::Task;
 
@@ -104,11 +105,13 @@ pub fn of_run(
         };
         // Whether these run, were asked for or have the same members is for their own look to say.
         let more_than_same = matches!(item, Item::Unit(_) | Item::Package(_) | Item::Group(_));
-        if now.same(former) && !more_than_same {
+        // What a module leaves that cannot take it back is said.
+        let left = is_module(item) && *former == Former::Unknown;
+        if now.same(former) && !more_than_same && !left {
             continue;
         }
         if matches!(former, Former::Unknown | Former::Special) {
-            selected.notes.push(format!("{item} stays as it is: what it was before is not known"));
+            selected.notes.push(stays(item));
             continue;
         }
         let changed_since = memory.left().is_some_and(|left| !left.same(&now));
@@ -220,6 +223,20 @@ pub fn dropped<'a>(
     dropped
 }
 
+/// Whether it is what a module of the repository manages.
+fn is_module(item: &Item) -> bool {
+    matches!(item, Item::Setting(SettingKind::Custom, _))
+}
+
+/// Why a thing is not taken back of which no former state is known.
+fn stays(item: &Item) -> String {
+    if is_module(item) {
+        format!("{item} stays as it is: its module has no `undo`")
+    } else {
+        format!("{item} stays as it is: what it was before is not known")
+    }
+}
+
 /// Whether something that is made lies under a path.
 fn holds(item: &Item, makes: &BTreeSet<Item>) -> bool {
     let Item::Path(path) = item else { return false };
@@ -244,7 +261,11 @@ impl Selected {
     pub fn original(&mut self, node: &dyn Node, item: &Item, memory: &Memory) {
         let Some(former) = memory.original() else { return };
         if matches!(former, Former::Unknown | Former::Special) {
-            self.notes.push(format!("{item} stays as it is: what it was before is not known"));
+            self.notes.push(stays(item));
+            if is_module(item) {
+                // It was said; nothing more can ever be done about it.
+                self.shared.push(item.clone());
+            }
             return;
         }
         let Ok(now) = capture(node, item, None) else {
