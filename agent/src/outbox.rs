@@ -19,6 +19,7 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Outbox {
     sender: Sender<FromAgent>,
+    resting: Arc<AtomicBool>,
 }
 
 impl Outbox {
@@ -28,8 +29,15 @@ impl Outbox {
         gone: Arc<AtomicBool>,
     ) -> (Self, std::thread::JoinHandle<()>) {
         let (sender, receiver) = channel();
-        let writer = std::thread::spawn(move || write_all(output, &receiver, &gone));
-        (Self { sender }, writer)
+        let resting = Arc::new(AtomicBool::new(false));
+        let rests = Arc::clone(&resting);
+        let writer = std::thread::spawn(move || write_all(output, &receiver, &gone, &rests));
+        (Self { sender, resting }, writer)
+    }
+
+    /// From the next message on nothing goes out but what is sent, or again a sign of life every few seconds.
+    pub fn rest(&self, rests: bool) {
+        self.resting.store(rests, Ordering::SeqCst);
     }
 
     /// Queues a message; one that nobody will read is dropped.
@@ -79,9 +87,19 @@ pub fn redact(event: Event, redactor: &Redactor) -> Event {
     }
 }
 
-fn write_all(mut output: impl Write, receiver: &Receiver<FromAgent>, gone: &AtomicBool) {
+fn write_all(
+    mut output: impl Write,
+    receiver: &Receiver<FromAgent>,
+    gone: &AtomicBool,
+    resting: &AtomicBool,
+) {
     loop {
-        let mut messages = match receiver.recv_timeout(HEARTBEAT) {
+        let next = if resting.load(Ordering::SeqCst) {
+            receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            receiver.recv_timeout(HEARTBEAT)
+        };
+        let mut messages = match next {
             Ok(first) => vec![first],
             Err(RecvTimeoutError::Timeout) => vec![FromAgent::Alive],
             Err(RecvTimeoutError::Disconnected) => return,

@@ -5,5 +5,15 @@
 //! an event concerns is looked at again, after a pause in which events gather, and only a verdict that changed is
 //! told. Nothing is done on time but to notice a controller that has gone, and the rare look at everything.
 
+mod bell;
 mod bus;
-pub mod paths;
+mod holder;
+mod pace;
+mod paths;
+mod subjects;
+mod tables;
+mod verdicts;
+mod watcher;
+
+pub use bell::Bell;
+pub use watcher::Watcher;

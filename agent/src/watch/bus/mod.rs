@@ -24,7 +24,8 @@ use codec::{Kind, Message};
 
 /// Time for a bus to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
+/// The bus that everybody has.
+pub const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
 const PRIVATE: &str = "/run/systemd/private";
 const SYSTEMD: &str = "org.freedesktop.systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";

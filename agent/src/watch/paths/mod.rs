@@ -39,6 +39,8 @@ pub struct Touched {
     pub who: BTreeSet<u32>,
     /// Events were lost: anything may have changed.
     pub lost: bool,
+    /// How many events there were, whomever they concern.
+    pub events: usize,
 }
 
 /// A part that cannot be watched.
@@ -129,6 +131,7 @@ impl PathWatch {
     pub fn read(&mut self) -> io::Result<Touched> {
         let mut touched = Touched::default();
         for event in self.inotify.read()? {
+            touched.events += 1;
             match event.kind {
                 Kind::Lost => {
                     self.start_anew()?;
