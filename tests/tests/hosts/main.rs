@@ -32,6 +32,7 @@ mod large;
 mod no_agent;
 mod no_secret_left;
 mod packages;
+mod plan_file;
 mod prune;
 mod reboot;
 mod repository;
