@@ -1,5 +1,6 @@
 //! The program without any host: what it says of input that is wrong, whole and word for word.
 
+mod hook;
 mod killed;
 mod schema;
 
