@@ -132,9 +132,7 @@ impl Answer {
         for event in self.tasks().filter(|event| event["outcome"] == "failed") {
             let mut line =
                 format!("{}: {} failed: {}", text(event, "host"), text(event, "task"), text(event, "error"));
-            let place = text(event, "place");
-            let line_of = place.rsplit_once(':').map_or(place, |(line, _)| line);
-            line.push_str(&format!("\n    at {}", places.get(line_of).map_or(place, String::as_str)));
+            line.push_str(&format!("\n    at {}", shown_place(event, places)));
             for stream in ["stdout", "stderr"] {
                 let said = event["output"][stream].as_str().unwrap_or_default().trim();
                 let last: Vec<&str> = said.lines().rev().take(12).collect();
@@ -157,6 +155,23 @@ impl Answer {
             }
             lines.push(line);
         }
+        // What is not as wanted, checks among them; a wall of text helps nobody.
+        for event in
+            self.tasks().filter(|event| event["outcome"] != "ok" && event["outcome"] != "failed").take(20)
+        {
+            let mut line = format!("{}: {} is not as wanted", text(event, "host"), text(event, "task"));
+            line.push_str(&format!("\n    at {}", shown_place(event, places)));
+            for change in event["changes"].as_array().into_iter().flatten() {
+                let show = |value: &Value| value.as_str().unwrap_or("nothing").to_owned();
+                line.push_str(&format!(
+                    "\n    {}: {} -> {}",
+                    text(change, "attribute"),
+                    show(&change["before"]),
+                    show(&change["after"])
+                ));
+            }
+            lines.push(line);
+        }
         let said = self.stderr.trim();
         if lines.is_empty() && !said.is_empty() {
             lines.push(said.to_owned());
@@ -167,4 +182,11 @@ impl Answer {
         }
         lines
     }
+}
+
+/// Where a task stands, in the scenario where it was made from one.
+fn shown_place<'a>(event: &'a Value, places: &'a BTreeMap<String, String>) -> &'a str {
+    let place = text(event, "place");
+    let line = place.rsplit_once(':').map_or(place, |(line, _)| line);
+    places.get(line).map_or(place, String::as_str)
 }
