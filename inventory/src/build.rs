@@ -21,20 +21,22 @@ const SUGGESTIONS: usize = 100;
 
 /// Makes the inventory and tells all that is wrong with it.
 pub(crate) fn build(draft: Draft, sources: &Sources, diagnostics: &mut Diagnostics) -> Inventory {
+    let kept = draft.groups.iter().any(|group| group.rule.is_some()).then(|| Box::new(draft.clone()));
+    rules_once(&draft, diagnostics);
     let (hosts, host_names) = hosts(draft.hosts, diagnostics);
     let (mut drafts, group_names) = merge_groups(draft.groups);
     let defaults = without_repeats(draft.defaults, "`defaults`", diagnostics);
 
     let mut names =
         Names { hosts: &hosts, host_names: &host_names, group_names: &group_names, left: SUGGESTIONS };
-    let members: Vec<HostSet> = drafts.iter().map(|group| names.members(group, diagnostics)).collect();
+    let own: Vec<HostSet> = drafts.iter().map(|group| names.members(group, diagnostics)).collect();
     let mut children: Vec<Vec<(GroupId, Span)>> =
         drafts.iter().map(|group| names.children(group, diagnostics)).collect();
     cycles::cut(&drafts, &mut children, diagnostics);
     let (levels, inner_first) = cycles::levels(&children);
 
     // A group holds what the groups in it hold; those are complete when their turn comes before.
-    let mut sets = members;
+    let mut sets = own.clone();
     for &group in &inner_first {
         let mut set = std::mem::take(&mut sets[group]);
         for (child, _) in &children[group] {
@@ -50,13 +52,18 @@ pub(crate) fn build(draft: Draft, sources: &Sources, diagnostics: &mut Diagnosti
         .zip(sets)
         .zip(children)
         .zip(levels)
-        .map(|(((draft, hosts), children), level)| {
+        .zip(own)
+        .map(|((((draft, hosts), children), level), own)| {
             let what = format!("group `{}`", draft.name);
             Group {
                 span: draft.span,
                 level,
                 children: children.into_iter().map(|(child, _)| child).collect(),
                 hosts,
+                own,
+                rule: draft.rule,
+                priority: draft.priority,
+                foreign: draft.foreign,
                 roles: draft.roles,
                 values: without_repeats(draft.values, &what, diagnostics),
                 name: draft.name,
@@ -67,8 +74,16 @@ pub(crate) fn build(draft: Draft, sources: &Sources, diagnostics: &mut Diagnosti
         same_name(name, &hosts[host.index()], &groups, &group_names, *host, diagnostics);
     }
 
-    let mut inventory =
-        Inventory { hosts, groups, host_names, group_names, defaults, layers: Vec::new(), constraints };
+    let mut inventory = Inventory {
+        hosts,
+        groups,
+        host_names,
+        group_names,
+        defaults,
+        layers: Vec::new(),
+        constraints,
+        draft: kept,
+    };
     make_layers(&mut inventory);
     conflicts(&inventory, sources, diagnostics);
     order::check(&inventory, diagnostics);
@@ -100,6 +115,7 @@ fn hosts(drafts: Vec<DraftHost>, diagnostics: &mut Diagnostics) -> (Vec<Host>, H
             address: draft.address,
             values: draft.values,
             layer: 0,
+            foreign: draft.foreign,
         });
     }
     for ((again, first), names) in twice {
@@ -127,6 +143,9 @@ pub(crate) struct Merged {
     order: Vec<Vec<Spanned<String>>>,
     roles: Vec<Spanned<String>>,
     values: Vec<Value>,
+    rule: Option<Spanned<String>>,
+    priority: i64,
+    foreign: bool,
 }
 
 /// Several files may add to one group. The first group is always `all`.
@@ -155,6 +174,9 @@ impl Merged {
             order: Vec::new(),
             roles: Vec::new(),
             values: Vec::new(),
+            rule: None,
+            priority: 0,
+            foreign: false,
         }
     }
 
@@ -168,6 +190,10 @@ impl Merged {
             }
         }
         self.values.extend(more.values);
+        self.rule = self.rule.take().or(more.rule);
+        if more.foreign {
+            (self.foreign, self.priority) = (true, more.priority);
+        }
     }
 }
 
@@ -176,9 +202,9 @@ fn without_repeats(values: Vec<Value>, what: &str, diagnostics: &mut Diagnostics
     let mut kept: Vec<Value> = Vec::with_capacity(values.len());
     let mut index = HashMap::new();
     for value in values {
-        match index.get(&value.key) {
+        match index.get(&(value.key.clone(), value.rank)) {
             None => {
-                index.insert(value.key.clone(), kept.len());
+                index.insert((value.key.clone(), value.rank), kept.len());
                 kept.push(value);
             }
             Some(&at) => {
@@ -209,8 +235,13 @@ fn same_name(
     if group.hosts.len() == 1 && group.hosts.contains(id) {
         return;
     }
-    let diagnostic = Diagnostic::error(format!("`{name}` is both a host and a group"))
-        .hint("a target could not tell them apart; rename one, or make the host the group's only one");
+    let message = format!("`{name}` is both a host and a group");
+    let diagnostic = if host.foreign || group.foreign {
+        Diagnostic::warning(message).hint("a target of this name means the group")
+    } else {
+        Diagnostic::error(message)
+            .hint("a target could not tell them apart; rename one, or make the host the group's only one")
+    };
     diagnostics.push(match group.span {
         Some(span) => diagnostic.at(span, "a group here").also(host.span, "a host here"),
         None => diagnostic.at(host.span, "every inventory has a group of this name"),
@@ -394,6 +425,22 @@ fn constraints(
         }
     }
     constraints
+}
+
+/// Several files may give a group rules; only one of them can be meant.
+fn rules_once(draft: &Draft, diagnostics: &mut Diagnostics) {
+    let mut known: HashMap<&str, &Spanned<String>> = HashMap::new();
+    for group in &draft.groups {
+        let Some(rule) = &group.rule else { continue };
+        if let Some(first) = known.insert(&group.name.value, rule) {
+            diagnostics.push(
+                Diagnostic::error(format!("group `{}` has two rules", group.name.value))
+                    .at(rule.span, "again here")
+                    .also(first.span, "first here")
+                    .hint("join them with `or`"),
+            );
+        }
+    }
 }
 
 /// Gives every host the layer of its set of groups.

@@ -72,6 +72,11 @@ impl Names {
         Self(Value::from(names))
     }
 
+    /// Names that are already values.
+    pub(crate) fn of(names: BTreeMap<String, Value>) -> Self {
+        Self(Value::from(names))
+    }
+
     fn list(&self) -> Vec<String> {
         self.0.try_iter().map(|names| names.map(|name| name.to_string()).collect()).unwrap_or_default()
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use cm_syntax::{Node, Span, Spanned, nearest};
 
-use crate::draft::{Key, Value};
+use crate::draft::{Draft, Key, Value};
 use crate::host_set::HostSet;
 use crate::layer::Layer;
 use crate::order::Constraint;
@@ -29,6 +29,8 @@ pub struct Inventory {
     /// What groups say together, once for each set of groups that some host belongs to.
     pub(crate) layers: Vec<Layer>,
     pub(crate) constraints: Vec<Constraint>,
+    /// What all of this was made of, where groups have rules: their hosts are put in later.
+    pub(crate) draft: Option<Box<Draft>>,
 }
 
 /// One host.
@@ -39,6 +41,7 @@ pub struct Host {
     pub(crate) address: Option<Spanned<String>>,
     pub(crate) values: Vec<Value>,
     pub(crate) layer: u32,
+    pub(crate) foreign: bool,
 }
 
 /// One group; `all` is one too, whether it is written or not.
@@ -49,6 +52,11 @@ pub struct Group {
     pub(crate) level: u32,
     pub(crate) children: Vec<GroupId>,
     pub(crate) hosts: HostSet,
+    /// Those it names itself, in inventory order.
+    pub(crate) own: HostSet,
+    pub(crate) rule: Option<Spanned<String>>,
+    pub(crate) priority: i64,
+    pub(crate) foreign: bool,
     pub(crate) roles: Vec<Spanned<String>>,
     pub(crate) values: Vec<Value>,
 }
@@ -141,6 +149,16 @@ impl Group {
     /// Groups named under `groups:`.
     pub fn children(&self) -> &[GroupId] {
         &self.children
+    }
+
+    /// The hosts it names itself, or that fit its rule, in inventory order; those of groups in it are not among them.
+    pub fn own_hosts(&self) -> impl Iterator<Item = HostId> + '_ {
+        self.own.iter()
+    }
+
+    /// `where`, as written.
+    pub fn rule(&self) -> Option<&Spanned<String>> {
+        self.rule.as_ref()
     }
 
     /// The roles the group itself assigns, as written.

@@ -63,6 +63,14 @@ impl Layer {
         let mut conflicts = Vec::new();
         for (key, mut places) in places {
             let level = |place: &Place| groups[place.group.index()].level;
+            let rank = |place: &Place| place.value_in(groups).rank;
+            let mut others: Vec<Place> = places.extract_if(.., |place| rank(place).is_some()).collect();
+            strongest_first(&mut others, groups);
+            if places.is_empty() {
+                let winner = others.remove(0);
+                values.insert(key.clone(), Slot { winner, overridden: others });
+                continue;
+            }
             // Not empty: a list is made together with its first place. Levels ascend, so the innermost stand last.
             let innermost = places.last().map_or(0, level);
             let from = places.partition_point(|place| level(place) < innermost);
@@ -74,8 +82,21 @@ impl Layer {
                 }
             }
             places.reverse();
+            // Ours win over those of others.
+            places.append(&mut others);
             values.insert(key.clone(), Slot { winner, overridden: places });
         }
         Self { groups: members.to_vec(), values, conflicts }
     }
+}
+
+/// Sorts values of others as Ansible does: by rank, depth, priority and name. Nobody needs to agree with anybody.
+fn strongest_first(others: &mut [Place], groups: &[Group]) {
+    others.sort_by_key(|place| {
+        let group = &groups[place.group.index()];
+        let rank = place.value_in(groups).rank;
+        // `all` is weakest whatever its priority.
+        (rank, group.level, if group.level == 0 { 0 } else { group.priority }, group.name.clone())
+    });
+    others.reverse();
 }

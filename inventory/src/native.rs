@@ -9,12 +9,13 @@ use minijinja::Environment;
 use crate::draft::{Draft, DraftGroup, DraftHost, Key, Value, Written};
 use crate::fill::{self, Names, Prepared, Scope};
 use crate::range::{Expanded, Pattern};
+use crate::remote;
 use crate::settings::{self, Setting, is_word};
 
 /// The group every host belongs to.
 pub(crate) const ALL: &str = "all";
 /// Names templates use for other things; a variable of that name would hide them.
-const RESERVED: [&str; 8] = ["node", "host", "hosts", "groups", "secrets", "item", "loop", "self"];
+pub(crate) const RESERVED: [&str; 8] = ["node", "host", "hosts", "groups", "secrets", "item", "loop", "self"];
 
 /// Adds what one file says to `draft`.
 pub(crate) fn read(sources: &Sources, root: &Node, draft: &mut Draft, diagnostics: &mut Diagnostics) {
@@ -23,6 +24,7 @@ pub(crate) fn read(sources: &Sources, root: &Node, draft: &mut Draft, diagnostic
     let hosts = reader.map("hosts").unwrap_or_default();
     let groups = reader.map("groups").unwrap_or_default();
     let defaults = reader.node("defaults");
+    remote::read_specs(&mut reader, &mut draft.sources);
     reader.finish();
 
     let environment = fill::environment();
@@ -148,6 +150,7 @@ impl PreparedHost<'_, '_> {
             span,
             address: None,
             values: Vec::with_capacity(self.values.len()),
+            foreign: false,
         };
         if let Some(prepared) = &self.address {
             let before = diagnostics.len();
@@ -170,7 +173,8 @@ impl PreparedHost<'_, '_> {
             });
             match checked {
                 Ok(node) => {
-                    filled.values.push(Value { key: prepared.key.clone(), span: prepared.span, node })
+                    let (key, span) = (prepared.key.clone(), prepared.span);
+                    filled.values.push(Value { key, span, node, rank: None });
                 }
                 Err(problems) => {
                     prepared.failed = true;
@@ -228,7 +232,7 @@ pub(crate) fn is_name(name: &str) -> bool {
     name.chars().all(allowed) && name.starts_with(|c: char| c.is_alphanumeric() || c == '_')
 }
 
-fn check_address(what: &str, address: &Spanned<String>, diagnostics: &mut Diagnostics) {
+pub(crate) fn check_address(what: &str, address: &Spanned<String>, diagnostics: &mut Diagnostics) {
     let text = &address.value;
     if !is_word(text) || text.contains(['@', '/', ',']) {
         let wrong = Diagnostic::error(format!("`{text}` cannot be the address of {what}"))
@@ -310,10 +314,12 @@ fn group(entry: &Entry, draft: &mut Draft, diagnostics: &mut Diagnostics) {
             }
         }
     }
-    if let Some(rule) = reader.entry("where") {
-        let problem = Diagnostic::error(format!("`where` of {what} is not yet supported"))
-            .at(rule.key.span, "hosts cannot be chosen by rule so far")
-            .hint("name them under `hosts:`");
+    let rule = reader.text("where").map(|rule| rule.map(str::to_owned));
+    if name.value == ALL
+        && let Some(rule) = &rule
+    {
+        let problem = Diagnostic::error(format!("group `{ALL}` takes no `where`"))
+            .at(rule.span, "every host belongs to it already");
         reader.diagnostics().push(problem);
     }
     let roles = roles(&mut reader, &mut values);
@@ -323,12 +329,13 @@ fn group(entry: &Entry, draft: &mut Draft, diagnostics: &mut Diagnostics) {
     reader.finish();
     refuse_templates(&values[from..], diagnostics);
     draft.groups.push(DraftGroup {
-        name: name.clone(),
         hosts,
         groups,
         order: if order.is_empty() { Vec::new() } else { vec![order] },
         roles,
         values: values.into_iter().map(Written::own).collect(),
+        rule,
+        ..DraftGroup::new(name.clone())
     });
 }
 
