@@ -17,6 +17,7 @@ const LEFT: &[&str] = &[
     // The package manager's book-keeping and its index.
     "/var/lib/apt",
     "/var/lib/dpkg",
+    "/var/lib/ucf",
     // Former versions that useradd(8) and its like keep.
     "/etc/passwd-",
     "/etc/group-",

@@ -171,13 +171,14 @@ impl<'c> Bench<'c> {
     /// The roles of `before`, then all hosts as they are from now on.
     fn before(&mut self) -> Result<(), Troubles> {
         let scenario = self.scenario;
-        self.repository.inventory(&self.lab, scenario, &[]).map_err(file_trouble)?;
+        // Before the inventory, which names them.
         if !scenario.secrets.is_empty() {
             self.repository.secrets_for(&self.lab).map_err(file_trouble)?;
             for (name, value) in &scenario.secrets {
                 self.exits(child::set_secret(self.repository.folder(), name, value), &[0])?;
             }
         }
+        self.repository.inventory(&self.lab, scenario, &[]).map_err(file_trouble)?;
         // The agent is put there, whoever needs it first.
         self.exits(self.cm(&["run", "true", "on", "all"]), &[0])?;
         if !scenario.before.is_empty() {
