@@ -82,8 +82,8 @@ impl Knowledge<'_> {
         mut touched: Touched,
     ) -> Standing {
         let traces = match &touched {
-            Touched::No => Vec::new(),
-            _ => traces::of(self.node, asked.made),
+            Touched::Yes(_) => traces::of(self.node, asked.made),
+            Touched::No | Touched::Unknown => Vec::new(),
         };
         if let (Touched::Yes(changes), true) = (&mut touched, asked.task.sensitive) {
             for change in changes {
@@ -166,11 +166,70 @@ impl Knowledge<'_> {
         for (item, left) in left {
             match capture(self.node, item, None) {
                 Ok(now) if left.same(&now) => {}
-                Ok(now) => changes.extend(between(&left, &now)),
+                Ok(now) => changes.extend(self.between(&left, &now)),
                 Err(_) => return Touched::Unknown,
             }
         }
+        // Mode and owner are somebody's business only where the role says them.
+        let kept = self.applied.tasks.get(&asked.task.id).and_then(|entry| entry.task.as_ref());
+        let params = kept.map_or(&asked.task.params, |kept| &kept.params);
+        changes.retain(|change| {
+            !matches!(change.attribute.as_str(), "mode" | "owner" | "group")
+                || params.contains_key(&change.attribute)
+        });
         if changes.is_empty() { Touched::No } else { Touched::Yes(changes) }
+    }
+
+    /// The attributes in which two states differ.
+    fn between(&self, left: &Former, now: &Former) -> Vec<Change> {
+        let (user, group) = (|id| self.node.user_name(id), |id| self.node.group_name(id));
+        let mut changes = Vec::new();
+        let mut compare = |attribute: &str, left: String, now: String| {
+            if left != now {
+                changes.push(Change::new(attribute, Some(left), Some(now)));
+            }
+        };
+        match (left, now) {
+            (Former::File(left), Former::File(now)) => {
+                compare("content", left.content.short(), now.content.short());
+                compare("mode", format!("{:04o}", left.mode), format!("{:04o}", now.mode));
+                compare("owner", user(left.uid), user(now.uid));
+                compare("group", group(left.gid), group(now.gid));
+            }
+            (
+                Former::Directory { mode, uid, gid, .. },
+                Former::Directory { mode: mode_now, uid: uid_now, gid: gid_now, .. },
+            ) => {
+                compare("mode", format!("{mode:04o}"), format!("{mode_now:04o}"));
+                compare("owner", user(*uid), user(*uid_now));
+                compare("group", group(*gid), group(*gid_now));
+            }
+            (Former::Link { target, .. }, Former::Link { target: target_now, .. }) => {
+                let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                compare("target", shown(target), shown(target_now));
+            }
+            (Former::Package { version, .. }, Former::Package { version: version_now, .. }) => {
+                compare("version", version.clone(), version_now.clone());
+            }
+            (Former::Unit { file, load, .. }, Former::Unit { file: file_now, load: load_now, .. }) => {
+                compare("enabled", file.clone(), file_now.clone());
+                compare("loaded", load.clone(), load_now.clone());
+            }
+            (Former::Setting(value), Former::Setting(value_now)) => {
+                compare("value", short(value), short(value_now));
+            }
+            (Former::Group { gid, .. }, Former::Group { gid: gid_now, .. }) => {
+                compare("gid", gid.to_string(), gid_now.to_string());
+            }
+            _ => {}
+        }
+        if changes.is_empty() {
+            let word = |state: &Former| Some(state.word().to_owned()).filter(|word| word != "absent");
+            // Of one kind, and yet not the same: the kind alone can be named (the fields of an account).
+            let after = if word(left) == word(now) { Some("changed".to_owned()) } else { word(now) };
+            changes.push(Change::new("state", word(left), after));
+        }
+        changes
     }
 }
 
@@ -186,57 +245,6 @@ fn touched_by(changes: &[Change]) -> Touched {
         |change: &Change| Change::new(&change.attribute, change.after.clone(), change.before.clone());
     let turned: Vec<Change> = changes.iter().filter(owed).map(turned).collect();
     if turned.is_empty() { Touched::No } else { Touched::Yes(turned) }
-}
-
-/// The attributes in which two states differ.
-fn between(left: &Former, now: &Former) -> Vec<Change> {
-    let mut changes = Vec::new();
-    let mut compare = |attribute: &str, left: String, now: String| {
-        if left != now {
-            changes.push(Change::new(attribute, Some(left), Some(now)));
-        }
-    };
-    match (left, now) {
-        (Former::File(left), Former::File(now)) => {
-            compare("content", left.content.short(), now.content.short());
-            compare("mode", format!("{:04o}", left.mode), format!("{:04o}", now.mode));
-            compare("owner", left.uid.to_string(), now.uid.to_string());
-            compare("group", left.gid.to_string(), now.gid.to_string());
-        }
-        (
-            Former::Directory { mode, uid, gid, .. },
-            Former::Directory { mode: mode_now, uid: uid_now, gid: gid_now, .. },
-        ) => {
-            compare("mode", format!("{mode:04o}"), format!("{mode_now:04o}"));
-            compare("owner", uid.to_string(), uid_now.to_string());
-            compare("group", gid.to_string(), gid_now.to_string());
-        }
-        (Former::Link { target, .. }, Former::Link { target: target_now, .. }) => {
-            let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            compare("target", shown(target), shown(target_now));
-        }
-        (Former::Package { version, .. }, Former::Package { version: version_now, .. }) => {
-            compare("version", version.clone(), version_now.clone());
-        }
-        (Former::Unit { file, load, .. }, Former::Unit { file: file_now, load: load_now, .. }) => {
-            compare("enabled", file.clone(), file_now.clone());
-            compare("loaded", load.clone(), load_now.clone());
-        }
-        (Former::Setting(value), Former::Setting(value_now)) => {
-            compare("value", short(value), short(value_now));
-        }
-        (Former::Group { gid, .. }, Former::Group { gid: gid_now, .. }) => {
-            compare("gid", gid.to_string(), gid_now.to_string());
-        }
-        _ => {}
-    }
-    if changes.is_empty() {
-        let word = |state: &Former| Some(state.word().to_owned()).filter(|word| word != "absent");
-        // Of one kind, and yet not the same: the kind alone can be named (the fields of an account).
-        let after = if word(left) == word(now) { Some("changed".to_owned()) } else { word(now) };
-        changes.push(Change::new("state", word(left), after));
-    }
-    changes
 }
 
 fn short(text: &str) -> String {

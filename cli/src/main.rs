@@ -7,6 +7,7 @@ mod exit;
 mod failure;
 mod fleet;
 mod interrupt;
+mod mend;
 mod names;
 mod options;
 mod plan_file;

@@ -1,21 +1,28 @@
-//! `cm verify`: has anything drifted?
+//! `cm verify`: has anything drifted? And `--mend`: then make that right, and nothing else.
 
-use std::sync::Arc;
+use std::{io::IsTerminal, sync::Arc};
 
 use clap::Args;
+use cm_engine::{Planner, RunEvent};
+use cm_inventory::HostId;
 use cm_wire::Mode;
+use tokio::runtime::Runtime;
 
 use crate::{
-    chosen::Asked,
+    chosen::{Asked, Chosen},
     drive,
     exit::Exit,
     failure::Failure,
-    fleet,
+    fleet::{self, Selection},
     interrupt::Interrupt,
+    mend::{MendPlanner, Mendable},
     names,
     options::{Options, RoleArguments, RunArguments},
     record::{Opening, Recorder},
-    report::RunHeader,
+    report::{
+        self, RunHeader,
+        files::{Filed, Wanted},
+    },
 };
 
 #[derive(Args, Debug)]
@@ -24,55 +31,138 @@ pub struct Arguments {
     /// it is about all hosts, or those that the roles belong on.
     #[arg(value_name = "[ROLES] [on TARGET]")]
     words: Vec<String>,
+    /// Make right what was changed behind our back: not what is pending, and not what a waiver lets be.
+    #[arg(long)]
+    mend: bool,
+    /// Write a report too: `junit:FILE` or `json:FILE`.
+    #[arg(long, value_name = "KIND:FILE")]
+    report: Vec<Wanted>,
     #[command(flatten)]
     role: RoleArguments,
     #[command(flatten)]
     run: RunArguments,
 }
 
+/// One of the runs that a verify consists of.
+struct Stage<'a> {
+    options: &'a Options,
+    arguments: &'a Arguments,
+    chosen: &'a Chosen,
+    runtime: &'a Runtime,
+}
+
 pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
-    let command = "verify";
     let asked = Asked {
-        command,
+        command: "verify",
         words: &arguments.words,
         role: &arguments.role,
         run: &arguments.run,
         everywhere: true,
     };
     let chosen = asked.choose(options)?;
-    let planner = chosen.planner(&arguments.role);
-    let mode = Mode::Verify;
-    let fleet = chosen.fleet;
-    let opening = Opening::new(
-        drive::recorded_mode(mode),
-        chosen.target,
-        chosen.roles,
-        fleet.addresses(&chosen.selection),
-    );
-    let recorder =
-        Recorder::begin(&fleet.state_file(), &names::holder(), opening).map_err(fleet::state_failure)?;
-    let diff = !arguments.role.no_diff;
-    let header = RunHeader {
-        run: recorder.run().to_string(),
-        mode,
-        command,
-        hosts: chosen.selection.hosts.len(),
-        diff,
-        verbosity: options.verbosity(),
-    };
     let runtime = drive::runtime()?;
-    runtime.block_on(async {
-        let mut run = fleet.run(
-            chosen.selection,
-            &arguments.run,
+    let stage = Stage { options, arguments, chosen: &chosen, runtime: &runtime };
+    let mut mendable = Mendable::default();
+    let exit = stage.verify(&mut |event| {
+        if let RunEvent::HostEnded(report) = event {
+            mendable.add(report);
+        }
+    })?;
+    if !arguments.mend || mendable.hosts() == 0 || exit == Exit::Interrupted {
+        return Ok(exit);
+    }
+    let mendable = Arc::new(mendable);
+    let planned = stage.mend(Mode::Plan, &mendable)?;
+    if planned != Exit::Differs {
+        // Nothing was changed by then: what could not be planned is told, what needs nothing any more is right.
+        return Ok(if planned == Exit::Ok { exit } else { planned });
+    }
+    if !arguments.run.yes {
+        if !std::io::stdin().is_terminal() {
+            if !options.json {
+                anstream::eprintln!("nothing was changed: there is no terminal to ask at; `--yes` does it");
+            }
+            return Ok(exit);
+        }
+        let noun = if mendable.hosts() == 1 { "host" } else { "hosts" };
+        if !fleet::ask(&format!("mend this on {} {noun}?", mendable.hosts()))? {
+            report::print("nothing was changed\n");
+            return Ok(exit);
+        }
+    }
+    match stage.mend(Mode::Apply, &mendable)? {
+        Exit::Interrupted => return Ok(Exit::Interrupted),
+        // Told by then; what came of it is seen in the last look.
+        Exit::Ok | Exit::Differs => {}
+        failed => {
+            let after = stage.verify(&mut |_| {})?;
+            return Ok(if after == Exit::Interrupted { after } else { failed });
+        }
+    }
+    stage.verify(&mut |_| {})
+}
+
+impl Stage<'_> {
+    /// Looks at everything; the reports are of the last time this is done.
+    fn verify(&self, listen: &mut dyn FnMut(&RunEvent)) -> Result<Exit, Failure> {
+        let hosts = self.chosen.selection.hosts.clone();
+        let planner = self.chosen.planner(&self.arguments.role);
+        self.go(Mode::Verify, hosts, Arc::new(planner), listen)
+    }
+
+    /// Plans or makes the mending, on hosts that have something to mend.
+    fn mend(&self, mode: Mode, mendable: &Arc<Mendable>) -> Result<Exit, Failure> {
+        let inventory = self.chosen.fleet.project.inventory();
+        let has = |&host: &HostId| mendable.has(inventory.host(host).name());
+        let hosts = self.chosen.selection.hosts.iter().copied().filter(has).collect();
+        let whole = cm_engine::ProjectPlanner {
+            checks: false,
+            orphans: false,
+            ..self.chosen.planner(&self.arguments.role)
+        };
+        let planner = MendPlanner { whole, mendable: Arc::clone(mendable) };
+        self.go(mode, hosts, Arc::new(planner), &mut |_| {})
+    }
+
+    fn go(
+        &self,
+        mode: Mode,
+        hosts: Vec<HostId>,
+        planner: Arc<dyn Planner>,
+        listen: &mut dyn FnMut(&RunEvent),
+    ) -> Result<Exit, Failure> {
+        let Self { options, arguments, chosen, runtime } = *self;
+        let fleet = &chosen.fleet;
+        let selection = Selection { hosts };
+        let opening = Opening::new(
+            drive::recorded_mode(mode),
+            chosen.target.clone(),
+            chosen.roles.clone(),
+            fleet.addresses(&selection),
+        );
+        let recorder =
+            Recorder::begin(&fleet.state_file(), &names::holder(), opening).map_err(fleet::state_failure)?;
+        let diff = !arguments.role.no_diff;
+        let header = RunHeader {
+            run: recorder.run().to_string(),
             mode,
-            recorder.run().to_string(),
-            Some(Arc::new(planner)),
-        )?;
+            command: "verify",
+            hosts: selection.hosts.len(),
+            diff,
+            verbosity: options.verbosity(),
+        };
+        let mut reporter = drive::reporter(options, header.clone());
+        if mode == Mode::Verify && !arguments.report.is_empty() {
+            reporter = Box::new(Filed::open(header, reporter, &arguments.report)?);
+        }
+        let mut run =
+            fleet.run(selection, &arguments.run, mode, recorder.run().to_string(), Some(planner))?;
         run.options.diff = diff;
         run.options.fail_fast = arguments.role.fail_fast;
         run.options.paranoid = arguments.role.paranoid;
-        let interrupt = Interrupt::watch();
-        drive::drive(run, drive::reporter(options, header), Some(recorder), interrupt, |_| {}).await
-    })
+        runtime.block_on(async {
+            let interrupt = Interrupt::watch();
+            drive::drive(run, reporter, Some(recorder), interrupt, |event| listen(event)).await
+        })
+    }
 }

@@ -70,6 +70,20 @@ pub fn outcome_word(outcome: &Outcome) -> &'static str {
     }
 }
 
+/// The word for how a host ended.
+pub fn end_word(end: &HostEnd) -> &'static str {
+    match end {
+        HostEnd::Ok => "ok",
+        HostEnd::Changed => "changed",
+        HostEnd::Failed => "failed",
+        HostEnd::TakenBack(_) => "taken_back",
+        HostEnd::Unreachable(_) => "unreachable",
+        HostEnd::Invalid(_) => "invalid",
+        HostEnd::Refused(_) => "refused",
+        HostEnd::Cancelled => "cancelled",
+    }
+}
+
 fn mode_word(mode: Mode) -> &'static str {
     match mode {
         Mode::Plan => "plan",
@@ -78,7 +92,8 @@ fn mode_word(mode: Mode) -> &'static str {
     }
 }
 
-fn changes(changes: &[Change]) -> Value {
+/// What differs.
+pub fn changes(changes: &[Change]) -> Value {
     changes
         .iter()
         .map(|change| {
@@ -175,15 +190,13 @@ impl Reporter for JsonReporter {
             RunEvent::Note { host, text } => json!({ "event": "note", "host": host, "text": text }),
             RunEvent::HostEnded(report) => {
                 self.labels.remove(&report.host);
-                let (word, why) = match &report.end {
-                    HostEnd::Ok => ("ok", None),
-                    HostEnd::Changed => ("changed", None),
-                    HostEnd::Failed => ("failed", None),
-                    HostEnd::TakenBack(why) => ("taken_back", Some(why)),
-                    HostEnd::Unreachable(why) => ("unreachable", Some(why)),
-                    HostEnd::Invalid(why) => ("invalid", Some(why)),
-                    HostEnd::Refused(why) => ("refused", Some(why)),
-                    HostEnd::Cancelled => ("cancelled", None),
+                let word = end_word(&report.end);
+                let why = match &report.end {
+                    HostEnd::TakenBack(why)
+                    | HostEnd::Unreachable(why)
+                    | HostEnd::Invalid(why)
+                    | HostEnd::Refused(why) => Some(why),
+                    HostEnd::Ok | HostEnd::Changed | HostEnd::Failed | HostEnd::Cancelled => None,
                 };
                 let mut line = json!({ "event": "host", "host": report.host, "state": word, "duration_us": report.took });
                 if let Some(why) = why {
