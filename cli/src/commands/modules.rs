@@ -1,9 +1,13 @@
-//! `cm modules [NAME]`: the reference of modules and checks, from the same definitions that check roles.
+//! `cm modules [NAME]`: the reference of modules and checks, from the same definitions that check roles; those of the
+//! repository too, where there is one.
 
 use clap::Args;
 use cm_modules::{Module, ParamSchema, registry};
 
-use crate::{exit::Exit, failure::Failure, options::Options, report};
+use cm_roles::CustomModules;
+use cm_syntax::{Diagnostics, Sources};
+
+use crate::{exit::Exit, failure::Failure, fleet, options::Options, report};
 
 #[derive(Args, Debug)]
 pub struct Arguments {
@@ -13,21 +17,26 @@ pub struct Arguments {
 
 pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     let (modules, checks) = (registry::MODULES, registry::CHECKS);
+    let custom = custom(options)?;
     if options.json {
         let describe = |module: &Module, check: bool| {
             let params: Vec<_> =
                 std::iter::once(&module.schema.subject).chain(module.schema.params).map(param_json).collect();
-            serde_json::json!({ "name": module.schema.name, "check": check, "doc": clean(module.schema.doc), "params": params })
+            serde_json::json!({
+                "name": module.schema.name, "check": check, "custom": module.schema.custom.is_some(),
+                "doc": clean(module.schema.doc), "params": params,
+            })
         };
-        let all = modules.iter().map(|m| describe(m, false)).chain(checks.iter().map(|m| describe(m, true)));
+        let tasks = modules.iter().chain(custom.iter()).map(|m| describe(m, false));
+        let all = tasks.chain(checks.iter().map(|m| describe(m, true)));
         all.for_each(|line| report::print(&format!("{line}\n")));
         return Ok(Exit::Ok);
     }
     if let Some(name) = &arguments.name {
-        let found: Vec<&Module> =
-            modules.iter().chain(checks).filter(|module| module.schema.name == *name).collect();
+        let all = || modules.iter().chain(custom.iter()).chain(checks);
+        let found: Vec<&Module> = all().filter(|module| module.schema.name == *name).collect();
         if found.is_empty() {
-            let names = modules.iter().chain(checks).map(|module| module.schema.name);
+            let names = all().map(|module| module.schema.name);
             let near = cm_syntax::nearest(name, names).map(|near| format!("did you mean `{near}`?"));
             return Err(Failure::new(format!("there is no module or check `{name}`")).maybe_hint(near));
         }
@@ -41,7 +50,23 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     modules.iter().for_each(|module| report::print(&markdown(module)));
     report::print("## Checks of `verify:`\n\n");
     checks.iter().for_each(|module| report::print(&markdown(module)));
+    if custom.iter().next().is_some() {
+        report::print("## Modules of this repository\n\n");
+        custom.iter().for_each(|module| report::print(&markdown(module)));
+    }
     Ok(Exit::Ok)
+}
+
+/// The modules of the repository; none where there is no repository.
+fn custom(options: &Options) -> Result<CustomModules, Failure> {
+    let root = match fleet::root(options) {
+        Ok(root) => root,
+        Err(failure) if options.repository.is_some() => return Err(failure),
+        Err(_) => return Ok(CustomModules::default()),
+    };
+    let (sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+    let custom = CustomModules::read(&root, &sources, &mut diagnostics);
+    if diagnostics.has_errors() { Err(Failure::Diagnostics(diagnostics, sources)) } else { Ok(custom) }
 }
 
 fn clean(doc: &str) -> String {

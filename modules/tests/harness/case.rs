@@ -34,6 +34,7 @@ use std::{
 
 use cm_modules::{
     Node, Thing,
+    custom::Declaration,
     node::{Command, Finished, GroupChange, SettingKind, UnitAction, UnitState, UserChange},
 };
 use cm_wire::{ContentRef, Digest, Notice, TreeEntry, TreeKind, Value};
@@ -111,6 +112,9 @@ pub struct Case {
     pub at_rest: bool,
     /// Why taking the change back cannot be proven by comparing; none: it is.
     pub no_undo: Option<&'static str>,
+    /// A program of the repository does the work: what it leaves is not on the image of a plan, and its state is
+    /// what it tells itself.
+    pub foreign: bool,
 }
 
 /// Damage done by hand.
@@ -142,7 +146,19 @@ impl Case {
             plain_names: None,
             at_rest: false,
             no_undo: None,
+            foreign: false,
         }
+    }
+
+    /// A task of a module of the repository, in a directory of this machine.
+    pub fn foreign<const N: usize>(
+        name: &'static str,
+        declaration: &Declaration,
+        params: [(&str, Value); N],
+    ) -> Self {
+        let mut case = Self { foreign: true, ..Self::new(name, params) }.only([Where::Tree]);
+        case.params.extend(declaration.constants());
+        case
     }
 
     /// What is on the node before.
@@ -245,8 +261,10 @@ fn move_value(value: &mut Value, base: &str) {
         Value::List(values) => values.iter_mut().for_each(|value| move_value(value, base)),
         Value::Map(values) => values.values_mut().for_each(|value| move_value(value, base)),
         Value::Content(reference) => {
-            let bytes = content_of(&reference.digest).expect("contents of cases are made by `content`");
-            *reference = keep(replace(&bytes, base.as_bytes()));
+            // A program stays as it is.
+            if let Some(bytes) = content_of(&reference.digest) {
+                *reference = keep(replace(&bytes, base.as_bytes()));
+            }
         }
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Tree(_) => {}
     }
@@ -437,6 +455,26 @@ fn keep(bytes: Vec<u8>) -> ContentRef {
 /// A content that some case has made.
 pub fn content_of(digest: &Digest) -> Option<Vec<u8>> {
     CONTENTS.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+}
+
+/// A program that can be executed.
+pub fn program(bytes: &[u8]) -> ContentRef {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+    let digest = Digest::of(bytes);
+    let path = program_path(&digest);
+    if !path.exists() {
+        let beside = path.with_extension(format!("{}.{:?}", std::process::id(), std::thread::current().id()));
+        fs::create_dir_all(path.parent().expect("it is in a folder")).expect("a folder for programs");
+        fs::write(&beside, bytes).expect("a program");
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o700)).expect("its own file");
+        fs::rename(&beside, &path).expect("one folder");
+    }
+    ContentRef { digest, size: bytes.len() as u64 }
+}
+
+/// Where a program is that some case has made.
+pub fn program_path(digest: &Digest) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("programs").join(digest.to_string())
 }
 
 /// A content as a parameter: `content`, `template` or `source`.

@@ -12,6 +12,7 @@ use std::{
 
 use cm_modules::{
     Node, Prefetch, Problem,
+    custom::Call,
     node::{
         Accounts, Attributes, Command, Commands, Content, Extended, FileKind, Files, Finished, Group,
         GroupChange, InstalledPackage, PackageManager, PackageRequest, Packages, Predicted, Remains,
@@ -258,5 +259,11 @@ impl Settings for Probe<'_> {
         deadline: Instant,
     ) -> Result<(), Problem> {
         self.told(|| self.inner.set(kind, key, value, deadline))
+    }
+    fn learn(&self, key: &str, call: &Call, state: Option<String>) {
+        self.inner.learn(key, call, state);
+    }
+    fn known(&self, key: &str) -> Option<Call> {
+        self.inner.known(key)
     }
 }

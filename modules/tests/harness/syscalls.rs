@@ -55,6 +55,10 @@ fn every_system_call_may_fail_or_be_the_last() {
         return;
     }
     over_cases(&[Where::Tree], |module, case, _| {
+        if case.foreign && case.name != "sh-value" {
+            // What a program does is not traced, and around it the same calls are made for each.
+            return Vec::new();
+        }
         let setting = Setting::new(module, case);
         let undisturbed = match setting.undisturbed() {
             Ok(undisturbed) => undisturbed,

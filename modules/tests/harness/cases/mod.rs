@@ -8,6 +8,7 @@ mod authorized_key;
 mod block;
 mod command;
 mod cron;
+mod custom;
 mod debconf;
 mod directory;
 mod download;
@@ -70,8 +71,12 @@ pub fn all() -> Vec<Cases> {
         debconf::cases(),
         wait::cases(),
         reboot::cases(),
+        custom::cases(),
     ]
 }
+
+/// What stands for all modules of repositories: their cases bring a program along.
+pub const CUSTOM: &str = "custom";
 
 /// Modules that have no cases yet. To be empty: a module without cases is not proven.
 pub const MISSING: &[&str] = &[];
