@@ -50,11 +50,11 @@ impl Inventory {
             self.hosts().map(|(id, _)| id).filter(|id| !in_a_group[id.index()]).map(host_name).collect();
         if !alone.is_empty() && !list.contains_key("ungrouped") {
             list.insert("ungrouped".to_owned(), json!({ "hosts": alone }));
+        }
+        if !top.contains(&json!("ungrouped")) {
             top.push(json!("ungrouped"));
         }
-        if !top.is_empty() {
-            list.insert("all".to_owned(), json!({ "children": top }));
-        }
+        list.insert("all".to_owned(), json!({ "children": top }));
         list.insert("_meta".to_owned(), json!({ "hostvars": variables }));
         Value::Object(list)
     }

@@ -379,7 +379,7 @@ fn files_are_found() {
     };
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(Path::new(name)), text).unwrap();
     let mut shown = vec![load().1];
-    write("inventory.yml", "");
+    write("hosts.ini", "");
     shown.push(load().1);
     std::fs::create_dir(folder.path().join("inventory")).unwrap();
     shown.push(load().1);
@@ -388,7 +388,7 @@ fn files_are_found() {
     write("inventory/c.yml", "hosts: { c: }");
     write("inventory/.hidden.yaml", "hosts: [");
     let (hosts, warning) = load();
-    assert_eq!(hosts.unwrap(), ["z", "b"]);
+    assert_eq!(hosts.unwrap(), ["z", "b", "c"]);
     shown.push(warning);
     write("inventory.yaml", "hosts: { x: }");
     shown.push(load().1);
