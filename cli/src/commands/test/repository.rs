@@ -14,6 +14,9 @@ use serde_json::{Map, Value, json};
 
 use super::folder::Workplace;
 
+/// An address for documentation (RFC 5737), where no host is yet.
+const NOWHERE: &str = "192.0.2.1";
+
 /// A repository of one case.
 pub struct Repository {
     folder: PathBuf,
@@ -48,13 +51,15 @@ impl Repository {
         &self.folder
     }
 
-    /// Writes the inventory: the scenario's hosts at the lab's addresses, with its variables and those of `later`.
-    pub fn inventory(&self, lab: &Lab, scenario: &Scenario, later: &[&[Setting]]) -> io::Result<()> {
+    /// Writes the inventory: the scenario's hosts at the lab's addresses (at none that there is, without a lab), with
+    /// its variables and those of `later`.
+    pub fn inventory(&self, lab: Option<&Lab>, scenario: &Scenario, later: &[&[Setting]]) -> io::Result<()> {
         let mut hosts = Map::new();
-        for host in lab.hosts() {
-            let own = scenario.hosts.iter().find(|own| own.name == host.name);
-            let vars = own.map_or(&[][..], |own| &own.vars);
-            hosts.insert(host.name, json!({ "address": host.address.to_string(), "vars": values(vars) }));
+        let at = lab.map(Lab::hosts).unwrap_or_default();
+        for own in &scenario.hosts {
+            let address = at.iter().find(|host| host.name == own.name).map(|host| host.address.to_string());
+            let address = address.unwrap_or_else(|| NOWHERE.to_owned());
+            hosts.insert(own.name.clone(), json!({ "address": address, "vars": values(&own.vars) }));
         }
         let names: Vec<&String> = scenario.hosts.iter().map(|host| &host.name).collect();
         let mut vars = values(&scenario.params);
@@ -68,22 +73,23 @@ impl Repository {
         for group in &scenario.groups {
             groups.insert(group.name.clone(), json!({ "hosts": group.hosts, "vars": values(&group.vars) }));
         }
-        let inventory = json!({
-            "hosts": hosts, "groups": groups,
-            "defaults": {
-                "ssh": { "user": "admin", "key": lab.key_path(), "known_hosts": lab.known_hosts_path(), "config": "none" },
-                "become": true,
-            },
-        });
+        let mut ssh = json!({ "user": "admin", "config": "none" });
+        if let Some(lab) = lab {
+            ssh["key"] = json!(lab.key_path());
+            ssh["known_hosts"] = json!(lab.known_hosts_path());
+        }
+        let inventory =
+            json!({ "hosts": hosts, "groups": groups, "defaults": { "ssh": ssh, "become": true } });
         fs::write(self.folder.join("inventory.yaml"), format!("{inventory:#}\n"))
     }
 
-    /// Lets the lab's key read secrets.
+    /// Lets the lab's key read secrets. The inventory, which names them, is written when they are there.
     pub fn secrets_for(&self, lab: &Lab) -> io::Result<()> {
         let key = lab.key_path();
         let public = fs::read_to_string(key.with_extension("pub"))?;
         let settings =
             format!("[secrets]\nidentity = \"{}\"\nrecipients = [\"{}\"]\n", key.display(), public.trim());
+        fs::write(self.folder.join("inventory.yaml"), "hosts: {}\n")?;
         fs::write(self.folder.join("cm.toml"), settings)
     }
 
