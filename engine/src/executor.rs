@@ -1,6 +1,7 @@
 //! One host's part of a run: connect, hear its facts, send its catalog, serve its contents, collect its results.
 
 mod confirm;
+mod judging;
 mod link;
 mod numbers;
 mod reboot;
@@ -13,11 +14,11 @@ use std::{
     time::Instant,
 };
 
-use cm_plan::{ContentSource, Day, Waivers};
+use cm_plan::{ContentSource, Waivers};
 use cm_transport::Connection;
 use cm_wire::{
-    AddedTask, Begin, Change, Digest, Done, Event, Facts, FromAgent, Looks, Mode, Outcome, Resumed,
-    Standing, Task, TaskResult,
+    AddedTask, Begin, Change, Digest, Done, Event, Facts, FromAgent, Looks, Mode, Outcome, Resumed, Task,
+    TaskResult,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
@@ -27,17 +28,18 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    HostCatalog, HostEnd, HostReport, NodeLedger, Orphan, Planner, Promise, Promises, RunEvent, Subject,
-    TaskLabel, Trouble, Verdict,
+    HostCatalog, HostEnd, HostReport, NodeLedger, Orphan, Planner, Promise, Promises, RunEvent, TaskLabel,
+    Trouble,
     bounds::{Bounds, Excess},
     dispatcher::Shared,
-    judge, ledger, promise,
+    ledger, promise,
     session::{AgentError, FromNode},
     target::HostTarget,
 };
 
 use self::{
     confirm::{Confirmation, confirm},
+    judging::{Judging, changed_all_the_same},
     link::Link,
     numbers::Numbers,
     say::{send_catalog, speak},
@@ -74,7 +76,7 @@ pub(crate) async fn run_host(target: HostTarget, shared: Arc<Shared>, permit: Ow
         end,
         labels: work.labels,
         results: work.results,
-        verdicts: work.verdicts,
+        verdicts: work.judging.verdicts,
         orphans: work.orphans,
         ledger: work.remembers,
         took: start.elapsed().as_micros() as u64,
@@ -112,9 +114,7 @@ struct Work {
     guarded: Guarded,
     /// The digest of its tasks, where a promise is asked for.
     catalog: Option<Digest>,
-    /// What the node has told of a task whose result is still to come.
-    standings: HashMap<u32, Standing>,
-    verdicts: HashMap<u32, Arc<Verdict>>,
+    judging: Judging,
 }
 
 /// What is asked of a host.
@@ -164,8 +164,7 @@ impl Work {
             pruned: Vec::new(),
             guarded: Guarded::default(),
             catalog: None,
-            standings: HashMap::new(),
-            verdicts: HashMap::new(),
+            judging: Judging::default(),
         }
     }
 
@@ -573,14 +572,21 @@ impl Work {
             }
             Event::Standing { task, mut standing } => {
                 bounds.keep_standing(&mut standing);
-                self.standings.insert(task, *standing);
+                self.judging.hear(task, *standing);
                 None
             }
             Event::Ended(result) => {
                 self.results.push(bounds.keep(&result));
-                let standing = self.standings.remove(&result.task);
-                label(result.task).map(|task| {
-                    let verdict = self.judge(&task, &result, standing);
+                let task = label(result.task);
+                if let Some(task) = &task
+                    && let Some(text) =
+                        changed_all_the_same(self.shared.options.mode, &host, task, &result, self.waivers())
+                {
+                    self.shared.tell(RunEvent::Note { host: Arc::clone(&host), text }).await;
+                }
+                task.map(|task| {
+                    let waivers = self.shared.planner.as_deref().and_then(Planner::waivers);
+                    let verdict = self.judging.judge(&host, &task, &result, waivers);
                     RunEvent::TaskEnded { host, task, result, verdict }
                 })
             }
@@ -590,34 +596,19 @@ impl Work {
         }
     }
 
-    /// What is to be said of a task that is not as wanted, where the node has told what it knows of it.
-    fn judge(
-        &mut self,
-        task: &TaskLabel,
-        result: &TaskResult,
-        standing: Option<Standing>,
-    ) -> Option<Arc<Verdict>> {
-        if result.outcome != Outcome::Changed {
-            return None;
-        }
-        let subject = Subject { host: &self.host, task: &task.id, changes: &result.changes };
-        let planner = self.shared.planner.as_deref();
-        let none = Waivers::default();
-        let waivers = planner.and_then(Planner::waivers).unwrap_or(&none);
-        let verdict = Arc::new(judge(subject, standing?, waivers, Day::today()));
-        self.verdicts.insert(result.task, Arc::clone(&verdict));
-        Some(verdict)
+    /// Drift that is known and let be.
+    fn waivers(&self) -> Option<&Waivers> {
+        self.shared.planner.as_deref().and_then(Planner::waivers)
     }
 
     fn verdict(&self) -> HostEnd {
-        let waived = |task: u32| self.verdicts.get(&task).is_some_and(|verdict| verdict.is_waived());
         let mut end = HostEnd::Ok;
         let mut cancelled = self.results.len() < self.labels.len();
         for result in &self.results {
             match &result.outcome {
                 Outcome::Failed { .. } => return HostEnd::Failed,
                 // What is known and let be is as it may be.
-                Outcome::Changed if waived(result.task) => {}
+                Outcome::Changed if self.judging.is_waived(result.task) => {}
                 Outcome::Changed | Outcome::Unknown { .. } => end = HostEnd::Changed,
                 Outcome::Cancelled => cancelled = true,
                 Outcome::Ok | Outcome::Skipped { .. } => {}
