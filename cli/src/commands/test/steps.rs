@@ -108,6 +108,14 @@ fn make(case: &Case, index: usize, workplace: &Workplace) -> Result<(Lab, Reposi
         };
         hosts.push(HostSpec { name: host.name.clone(), release });
     }
+    // The roles as they are with these hosts, before any of them is made; secrets need the lab's key.
+    repository.inventory(None, scenario, &[]).map_err(file_trouble)?;
+    if scenario.secrets.is_empty() {
+        let answer = child::run(repository.folder(), &["lint"]);
+        if answer.code != Some(0) {
+            return Err(answer.troubles(&repository.places));
+        }
+    }
     let spec = LabSpec::new(Workplace::lab(index), hosts, folder.join("lab"));
     let lab = cm_lab::up(&spec, &mut |_| {}).map_err(|error| vec![lab_trouble(&error)])?;
     Ok((lab, repository))
@@ -139,7 +147,7 @@ impl<'c> Bench<'c> {
         for later in &scenario.later {
             step(result, interrupt, "later", &format!("later: {}", later.name), || {
                 self.params.push(&later.params);
-                self.repository.inventory(&self.lab, scenario, &self.params).map_err(file_trouble)?;
+                self.repository.inventory(Some(&self.lab), scenario, &self.params).map_err(file_trouble)?;
                 self.converge(&[&later.then])
             });
         }
@@ -178,7 +186,7 @@ impl<'c> Bench<'c> {
                 self.exits(child::set_secret(self.repository.folder(), name, value), &[0])?;
             }
         }
-        self.repository.inventory(&self.lab, scenario, &[]).map_err(file_trouble)?;
+        self.repository.inventory(Some(&self.lab), scenario, &[]).map_err(file_trouble)?;
         // The agent is put there, whoever needs it first.
         self.exits(self.cm(&["run", "true", "on", "all"]), &[0])?;
         if !scenario.before.is_empty() {
