@@ -165,7 +165,9 @@ impl Rollout {
         match (command, self.ended) {
             (Command::RollBack { .. }, Some((_, Outcome::RolledBack))) => Some("it has been rolled back"),
             (Command::RollBack { .. }, _) if self.began.is_none() => Some("it has not begun"),
-            (Command::RollBack { .. }, None) if back => Some("it is being rolled back"),
+            (Command::RollBack { .. }, None) if back && self.aborting.is_none() => {
+                Some("it is being rolled back")
+            }
             (Command::RollBack { .. }, _) => None,
             (_, Some(_)) => Some("it has ended"),
             (Command::Pause { .. }, None) if self.aborting.is_some() => Some("it is being aborted"),

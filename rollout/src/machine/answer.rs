@@ -106,6 +106,8 @@ impl Machine<'_> {
             return;
         }
         match (work, answer) {
+            // Nobody of it is begun any more.
+            (&Work::BeforeBatch { .. }, _) if self.rollout.aborting.is_some() => {}
             (&Work::BeforeBatch { batch, hook }, Answer::Ok) => self.open_batch(batch, hook + 1),
             (&Work::BeforeBatch { batch, hook }, answer) => {
                 let why = format!("`before_batch` of hook {}: {}", hook + 1, why_of(answer));

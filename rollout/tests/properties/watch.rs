@@ -20,6 +20,10 @@ pub struct Seen {
     pub applies: usize,
     /// An apply was begun and not taken back since.
     pub changed: bool,
+    /// Runs that may have changed it.
+    pub runs: usize,
+    /// An apply was ever begun.
+    pub touched: bool,
     /// The last change of it (apply or rollback) has ended well.
     pub settled: bool,
     /// All gates have passed since its last change.
@@ -56,7 +60,7 @@ impl Watch {
     /// Something is about to be done.
     pub fn work_begins(&mut self, work: &Work, max_unavailable: usize, budget: usize) {
         if let Work::BeforeBatch { .. } = work {
-            assert!(!self.stopped && !self.aborted && !self.back, "a batch is begun though nothing may be");
+            assert!(!self.aborted && !self.back, "a batch is begun though nothing may be");
         }
         let Some(name) = work.node().map(str::to_owned) else { return };
         let before = self.nodes[&name].clone();
@@ -90,7 +94,7 @@ impl Watch {
             }
             Work::RollBackNode { .. } => {
                 assert!(self.back, "{name} is taken back on the way forward");
-                assert!(before.changed, "{name} is taken back though it was never changed");
+                assert!(before.touched, "{name} is taken back though it was never changed");
             }
             Work::AfterNode { hook, .. } => {
                 assert!(
@@ -101,7 +105,7 @@ impl Watch {
                     !has_already(*hook) || before.already.contains_key(hook),
                     "{name}: undrained unasked"
                 );
-                let untouched = !before.changed && !before.settled;
+                let untouched = !before.touched;
                 assert!(
                     untouched || before.settled && before.healthy,
                     "{name} is undrained, but not healthy"
@@ -115,6 +119,7 @@ impl Watch {
             Work::Apply { .. } => {
                 seen.applies += 1;
                 assert!(seen.applies == 1, "{name} is applied twice");
+                seen.touched = true;
                 (seen.changed, seen.settled, seen.healthy) = (true, false, false);
             }
             Work::RollBackNode { .. } => (seen.settled, seen.healthy) = (false, false),
@@ -178,13 +183,13 @@ impl Watch {
         match notice {
             Notice::NodeDone { node } | Notice::NodeRestored { node } => {
                 let seen = self.nodes.get_mut(node).unwrap();
-                seen.in_work = false;
+                (seen.in_work, seen.failed) = (false, false);
                 for (hook, has) in self.hooks.hooks.iter().enumerate() {
                     let left = has.before_node && has.after_node && seen.drained.contains(&hook);
                     assert!(!left, "{node} is said to be back in service, but is still drained");
                 }
                 if matches!(notice, Notice::NodeDone { .. }) {
-                    assert!(seen.changed && seen.settled && seen.healthy, "{node} is not done");
+                    assert!(seen.touched && seen.settled && seen.healthy, "{node} is not done");
                 } else {
                     assert!(!seen.changed, "{node} is not restored");
                 }
@@ -200,6 +205,10 @@ impl Watch {
                 }
             }
             Notice::BatchBegan { batch, nodes } => {
+                assert!(
+                    !self.stopped && !self.aborted && !self.back,
+                    "a batch is begun though nothing may be"
+                );
                 if *batch == 0 {
                     self.canary = nodes.iter().cloned().collect();
                 }
@@ -223,7 +232,7 @@ impl Watch {
 
     pub fn everybody_was_applied_once(&self) {
         for (name, seen) in &self.nodes {
-            assert!(seen.changed && seen.applies == 1, "{name}: {seen:?}");
+            assert!(seen.touched && seen.applies == 1, "{name}: {seen:?}");
         }
     }
 

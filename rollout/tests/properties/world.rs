@@ -9,7 +9,10 @@ use cm_rollout::{
 
 use crate::{choices::Choices, fleet, watch::Watch};
 
+#[derive(Clone)]
 pub struct World {
+    /// Whether all that happens is printed.
+    pub shown: bool,
     pub rollout: Rollout,
     pub watch: Watch,
     targets: Vec<Target>,
@@ -60,6 +63,7 @@ impl World {
             seen.unreachable = !target.reachable;
         }
         let mut world = Self {
+            shown: false,
             rollout,
             watch,
             targets,
@@ -80,13 +84,22 @@ impl World {
                 seen.unreachable = unreachable;
             }
         }
+        self.show(&input);
         let actions = self.rollout.step(self.now, input);
         self.do_all(actions);
+    }
+
+    #[expect(clippy::print_stderr, reason = "only where a person asked for it")]
+    fn show(&self, what: &impl std::fmt::Debug) {
+        if self.shown {
+            eprintln!("{} {what:?}", self.now.0);
+        }
     }
 
     fn do_all(&mut self, actions: Vec<Action>) {
         let mut wake = None;
         for action in actions {
+            self.show(&action);
             assert!(
                 self.ended.is_none() || !matches!(action, Action::Do { .. }),
                 "done after the end: {action:?}"
@@ -273,6 +286,7 @@ impl World {
             let actions = self.rollout.step(self.now, Input::RunBegan { ticket, run });
             self.under_way.insert(ticket, work.clone());
             self.do_all(actions);
+            self.watch.nodes.get_mut(work.node().unwrap()).unwrap().runs += 1;
             if self.under_way.remove(&ticket).is_none() {
                 return;
             }
@@ -283,8 +297,9 @@ impl World {
                     seen.already.insert(*hook, *already);
                 }
                 (Work::AfterNode { hook, .. }, Answer::Ok) => drop(seen.drained.remove(hook)),
-                (Work::Apply { .. }, Answer::Applied { .. }) => {
-                    (seen.settled, seen.unreachable) = (true, false)
+                (Work::Apply { .. }, Answer::Applied { changed }) => {
+                    (seen.settled, seen.unreachable) = (true, false);
+                    seen.changed = *changed || seen.runs > 1;
                 }
                 (Work::RollBackNode { .. }, Answer::Ok) => {
                     (seen.settled, seen.unreachable, seen.changed) = (true, false, false);
@@ -296,6 +311,12 @@ impl World {
             }
         }
         if let Answer::Targets(targets) = &answer {
+            // Who is no target any more and was never begun is nobody's concern.
+            for (name, seen) in &mut self.watch.nodes {
+                if !seen.touched && !seen.failed && !targets.iter().any(|target| target.name == *name) {
+                    seen.unreachable = false;
+                }
+            }
             for target in targets {
                 self.watch.nodes.get_mut(&target.name).unwrap().unreachable = !target.reachable;
             }
