@@ -7,6 +7,7 @@ mod numbers;
 mod reboot;
 mod say;
 mod trouble;
+mod watching;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -54,6 +55,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 const LONGEST_GUARD: u32 = 3600;
 /// The module whose tasks restart the host.
 const REBOOT: &str = "reboot";
+
+pub(crate) use watching::watch_host;
 
 /// Runs one host to its end.
 pub(crate) async fn run_host(target: HostTarget, shared: Arc<Shared>, permit: OwnedSemaphorePermit) {

@@ -4,6 +4,7 @@
 //! connection and one channel, and [`RunEvent`]s go to whoever shows and stores them.
 
 mod agent_program;
+mod allowance;
 mod bootstrap;
 mod bounds;
 mod catalog;
@@ -19,6 +20,7 @@ mod promise;
 mod session;
 mod target;
 mod verdict;
+mod watch;
 
 pub use agent_program::{AgentProgram, AgentPrograms};
 pub use bootstrap::Become;
@@ -33,4 +35,5 @@ pub use project_planner::{ProjectPlanner, catalog_of};
 pub use promise::{Promise, Promises};
 pub use session::AgentError;
 pub use target::{HostTarget, Reach, SshReach};
+pub use watch::{WatchEvent, watch};
 pub use verdict::{Subject, Verdict, VerdictKind, judge};

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use cm_plan::ContentSource;
-use cm_wire::{Begin, Digest, Task, ToAgent};
+use cm_wire::{Begin, Digest, Task, ToAgent, Watch};
 use tokio::{io::AsyncReadExt, sync::mpsc, time::interval};
 
 use crate::{dispatcher::Shared, session::ToNode};
@@ -17,6 +17,17 @@ const TASKS_IN_A_FRAME: usize = 200;
 
 pub(super) async fn send_catalog(to: &mut ToNode, begin: Begin, tasks: Vec<Task>) -> std::io::Result<()> {
     to.send_together(std::iter::once(ToAgent::Begin(begin)).chain(frames(tasks)).chain([ToAgent::Seal])).await
+}
+
+/// The same, to be watched.
+pub(super) async fn send_watch(
+    to: &mut ToNode,
+    begin: Begin,
+    tasks: Vec<Task>,
+    watch: Watch,
+) -> std::io::Result<()> {
+    let end = ToAgent::Watch(watch);
+    to.send_together(std::iter::once(ToAgent::Begin(begin)).chain(frames(tasks)).chain([end])).await
 }
 
 fn frames(mut tasks: Vec<Task>) -> impl Iterator<Item = ToAgent> {
