@@ -258,8 +258,7 @@ fn undo(begin: &Begin, slots: &[Slot], around: &Surroundings<'_>) -> Result<Vec<
         && begin.mode == Mode::Apply
         && !selected.shared.is_empty()
     {
-        let roles = (!roles.is_empty()).then(|| roles.clone());
-        let released = Record::Released { items: selected.shared, roles };
+        let released = Record::Released { items: selected.shared, roles: Some(roles.clone()) };
         if let Err(error) = around.journal.write_soon(&[released]) {
             (around.send)(Event::Note(format!("the journal cannot be written: {error}")));
         }

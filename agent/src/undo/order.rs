@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use cm_modules::{
     Node, Resource,
     former::{Former, Item, Manner, Phase, capture, phase, restore},
+    node::SettingKind,
 };
 use cm_wire::{Notify, Task};
 
@@ -27,8 +28,9 @@ pub struct Added {
 /// Makes the tasks, numbered from `first` on, all of them after the tasks before that number.
 pub fn order(mut taken: Vec<Taken>, node: &dyn Node, first: u32) -> Vec<Added> {
     add_debtors(&mut taken, node);
+    let phase = |taken: &Taken| phase_on(node, taken);
     taken.sort_by(|a, b| {
-        let key = |taken: &Taken| (phase(&taken.item, &taken.former), taken.item.clone());
+        let key = |taken: &Taken| (phase(taken), taken.item.clone());
         key(a).cmp(&key(b))
     });
     let mut added: Vec<(Phase, Added, Taken)> = Vec::with_capacity(taken.len());
@@ -40,7 +42,7 @@ pub fn order(mut taken: Vec<Taken>, node: &dyn Node, first: u32) -> Vec<Added> {
             ..Task::new(&taken.item.to_string(), "restore")
         };
         let entry = Added { task, resource, item: taken.item.clone(), release: taken.release };
-        added.push((phase(&taken.item, &taken.former), entry, taken));
+        added.push((phase(&taken), entry, taken));
     }
     let number = |place: usize| first + u32::try_from(place).unwrap_or(u32::MAX);
     let units: BTreeMap<String, u32> = added
@@ -73,6 +75,17 @@ pub fn order(mut taken: Vec<Taken>, node: &dyn Node, first: u32) -> Vec<Added> {
         start = end;
     }
     added.into_iter().map(|(_, entry, _)| entry).collect()
+}
+
+/// When a thing is taken back. What a module of the repository took away comes back late, when all that it may
+/// need is there again.
+fn phase_on(node: &dyn Node, taken: &Taken) -> Phase {
+    match &taken.item {
+        Item::Setting(SettingKind::Custom, key) if node.known(key).is_some_and(|call| call.removes) => {
+            Phase::Settings
+        }
+        item => phase(item, &taken.former),
+    }
 }
 
 /// Services that must restart because of what is taken back, and are not taken back themselves: they stay as

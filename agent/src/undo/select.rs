@@ -216,7 +216,9 @@ pub fn dropped<'a>(
             && memory.owners.keys().all(|owner| is_whole(&owner.role) && !ids.contains(owner.task.as_str()));
         // What a role took away is not put there again by forgetting about it.
         let taken_away = matches!(memory.left(), Some(Former::Absent));
-        if all_gone && !taken_away && !makes.contains(item) && !holds(item, makes) {
+        // A module without `undo` leaves what it leaves: nothing can be done about it.
+        let for_good = is_module(item) && memory.original() == Some(&Former::Unknown);
+        if all_gone && !taken_away && !for_good && !makes.contains(item) && !holds(item, makes) {
             dropped.push((item, memory));
         }
     }
@@ -262,10 +264,6 @@ impl Selected {
         let Some(former) = memory.original() else { return };
         if matches!(former, Former::Unknown | Former::Special) {
             self.notes.push(stays(item));
-            if is_module(item) {
-                // It was said; nothing more can ever be done about it.
-                self.shared.push(item.clone());
-            }
             return;
         }
         let Ok(now) = capture(node, item, None) else {

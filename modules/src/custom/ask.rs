@@ -41,6 +41,8 @@ pub struct Call {
     pub timeout: u32,
     /// Whose rights it runs with; none: the agent's own.
     pub run_as: Option<String>,
+    /// It takes the thing away: to bring it back, what it rests on must be there again.
+    pub removes: bool,
     /// Whether the program has the verb `undo`.
     pub has_undo: bool,
     /// Its state is not shown.

@@ -141,6 +141,7 @@ impl CustomTask {
             params: self.params.clone(),
             timeout: self.declaration.timeout,
             run_as: context.run_as.map(str::to_owned),
+            removes: self.removes,
             has_undo: self.declaration.undo == Undo::Verb,
             hidden: context.sensitive || !self.declaration.secrets.is_empty(),
         };

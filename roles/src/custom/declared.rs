@@ -353,7 +353,11 @@ fn param_doc(param: &RoleParam) -> String {
     if let Some(default) = &param.default {
         add(format!(
             "Otherwise {}.",
-            default.raw().map_or_else(|| default.described(), |raw| format!("`{raw}`"))
+            match default.raw() {
+                Some("") => "empty".to_owned(),
+                Some(raw) => format!("`{raw}`"),
+                None => default.described(),
+            }
         ));
     }
     if param.sensitive {

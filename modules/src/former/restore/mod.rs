@@ -8,7 +8,7 @@ mod setting;
 mod unit;
 
 use super::{Former, Item};
-use crate::Resource;
+use crate::{Resource, node::SettingKind};
 
 /// How something is taken back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Manner {
 /// When something is brought back: what rests on a thing goes before it, and comes after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// What modules of the repository manage: their programs find all that they may need.
+    Modules,
     /// Services that did not run stop; mounts and swap areas that were not in use are released.
     Release,
     /// Groups that went come back.
@@ -60,6 +62,7 @@ pub fn phase(item: &Item, former: &Former) -> Phase {
         (Item::Package(_), _) => Phase::Packages,
         (Item::Unit(_), Former::Unit { active, .. }) if unit::runs(active) => Phase::Services,
         (Item::Unit(_), _) => Phase::Release,
+        (Item::Setting(SettingKind::Custom, _), _) => Phase::Modules,
         (Item::Setting(..), _) if absent => Phase::Release,
         (Item::Setting(..), _) => Phase::Settings,
     }

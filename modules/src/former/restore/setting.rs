@@ -16,6 +16,11 @@ impl Resource for SettingWas {
         Touches::new(Class::Free).makes(Thing::Setting(self.kind, self.key.clone()))
     }
 
+    fn batch(&self) -> Option<&'static str> {
+        // Programs that manage parts of one file know nothing of each other: one after the other.
+        (self.kind == SettingKind::Custom).then_some("modules of the repository")
+    }
+
     fn look(&self, context: &Context<'_>) -> Result<Seen, Problem> {
         let now = context.node.setting(self.kind, &self.key)?;
         if now == self.value {
