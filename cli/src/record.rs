@@ -10,7 +10,11 @@ use cm_state::{
 };
 use cm_wire::Outcome;
 
-use crate::{exit::Exit, fleet, remembered, report::Summary};
+use crate::{
+    exit::Exit,
+    fleet, remembered,
+    report::{Summary, drift_text},
+};
 
 /// Hosts written in one transaction at most; fewer when the run pauses.
 const BATCH: usize = 64;
@@ -240,7 +244,11 @@ fn task_result(report: &HostReport, result: &cm_wire::TaskResult) -> Option<Task
     let name = |task: &u32| report.labels.get(*task as usize).map(|label| label.id.to_string());
     let (outcome, error, hint, because) = match &result.outcome {
         Outcome::Ok => (TaskOutcome::Ok, None, None, Vec::new()),
-        Outcome::Changed => (TaskOutcome::Changed, None, None, Vec::new()),
+        Outcome::Changed => {
+            let verdict = report.verdicts.get(&result.task);
+            let why = verdict.map(|verdict| drift_text::sentences(verdict)).unwrap_or_default();
+            (TaskOutcome::Changed, None, None, why)
+        }
         Outcome::Failed { error, hint } => {
             (TaskOutcome::Failed, Some(error.clone()), hint.clone(), Vec::new())
         }

@@ -43,6 +43,9 @@ const UNDOING: [(&str, Release); 6] = [
     ("boots", Release::Debian13),
 ];
 
+/// Hosts that are changed behind our back; one for each test.
+const DRIFTING: [(&str, Release); 2] = [("drifted", Release::Debian12), ("mended", Release::Debian13)];
+
 /// Real hosts.
 pub struct Hosts {
     /// The lab.
@@ -91,6 +94,16 @@ pub fn quiet_hosts() -> Option<&'static Hosts> {
 pub fn undoing_hosts() -> Option<&'static Hosts> {
     static UNDOING_UP: OnceLock<Option<Hosts>> = OnceLock::new();
     UNDOING_UP.get_or_init(|| boot_where_possible("undoing", &UNDOING)).as_ref()
+}
+
+/// The hosts that are changed behind our back, in a lab of their own.
+///
+/// # Panics
+/// As [`hosts`].
+#[must_use]
+pub fn drifting_hosts() -> Option<&'static Hosts> {
+    static DRIFTING_UP: OnceLock<Option<Hosts>> = OnceLock::new();
+    DRIFTING_UP.get_or_init(|| boot_where_possible("drifting", &DRIFTING)).as_ref()
 }
 
 fn boot_where_possible(purpose: &str, hosts: &[(&str, Release)]) -> Option<Hosts> {

@@ -1,7 +1,7 @@
 //! `cm show RUN`: one run with every host's results.
 
 use clap::Args;
-use cm_state::{HostResult, HostState, RunState, RunSummary, Store, TaskFilter, TaskOutcome};
+use cm_state::{HostResult, HostState, RunState, RunSummary, Store, TaskFilter, TaskOutcome, TaskResult};
 use cm_wire::Change;
 use owo_colors::OwoColorize;
 
@@ -128,7 +128,8 @@ fn host_text(host: &HostResult, text: &mut String) {
         text.push_str(&format!("    {}\n", report::indented(error)));
     }
     for task in &host.tasks {
-        let word = report::json_word(&task.outcome);
+        let (verdict, because) = verdict_of(task);
+        let word = verdict.map_or_else(|| report::json_word(&task.outcome), |word| word.replace('_', " "));
         let word = match task.outcome {
             TaskOutcome::Ok => word.green().to_string(),
             TaskOutcome::Changed | TaskOutcome::Unknown => word.yellow().to_string(),
@@ -155,8 +156,19 @@ fn host_text(host: &HostResult, text: &mut String) {
         if let Some(hint) = &task.hint {
             text.push_str(&format!("      hint: {}\n", report::indented(hint)));
         }
-        if !task.because.is_empty() {
-            text.push_str(&format!("      because of {}\n", report::one_line(&task.because.join(", "))));
+        for sentence in because.iter().filter(|_| verdict.is_some()) {
+            text.push_str(&format!("      {}\n", report::one_line(sentence)));
         }
+        if verdict.is_none() && !because.is_empty() {
+            text.push_str(&format!("      because of {}\n", report::one_line(&because.join(", "))));
+        }
+    }
+}
+
+/// The word of a verdict, where there is one, and what else is said of why a task came out as it did.
+fn verdict_of(task: &TaskResult) -> (Option<&str>, &[String]) {
+    match task.because.split_first() {
+        Some((word, rest)) if task.outcome == TaskOutcome::Changed => (Some(word), rest),
+        _ => (None, &task.because),
     }
 }

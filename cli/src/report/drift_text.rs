@@ -22,6 +22,24 @@ const TRACES_SHOWN: usize = 3;
 /// Characters of a value in the table.
 const VALUE: usize = 24;
 
+/// A verdict in words for the record of a run: its word, then what is known of it, a sentence each.
+pub fn sentences(verdict: &Verdict) -> Vec<String> {
+    let word = if verdict.is_waived() { "waived" } else { verdict.kind.word() };
+    let mut sentences = vec![word.to_owned()];
+    if verdict.kind == VerdictKind::DriftAndPending {
+        sentences.extend(
+            change_lines(&verdict.drift, false).into_iter().map(|line| format!("behind our back: {line}")),
+        );
+    }
+    sentences.extend(verdict.applied.as_ref().map(|applied| told_applied(applied, verdict.kind, "")));
+    for trace in verdict.traces.iter().take(TRACES_SHOWN) {
+        sentences.extend(told_trace(trace).map(|text| format!("{}: {text}", one_line(&trace.item))));
+    }
+    sentences.extend(verdict.waived.iter().map(|waiver| format!("waived {}", told_waiver(waiver))));
+    sentences.extend(verdict.expired.iter().map(|waiver| format!("waiver expired {}", told_waiver(waiver))));
+    sentences
+}
+
 /// All groups, and the table where more than one host has something.
 pub fn render(header: &RunHeader, drift: &DriftGroups) -> String {
     let mut out = String::new();
@@ -112,7 +130,8 @@ fn drift_lines(changes: &[Change], diff: bool) -> Vec<String> {
 
 fn history(group: &DriftGroup, verdict: &Verdict, out: &mut String) {
     if let Some(applied) = &verdict.applied {
-        line(out, &format!("    {}", told_applied(applied, group)));
+        let of = if group.hosts.len() > 1 { format!(" on {}", group.hosts[0]) } else { String::new() };
+        line(out, &format!("    {}", told_applied(applied, group.kind, &of)));
     }
     for trace in verdict.traces.iter().take(TRACES_SHOWN) {
         let of = match group.hosts.as_slice() {
@@ -125,12 +144,11 @@ fn history(group: &DriftGroup, verdict: &Verdict, out: &mut String) {
     }
 }
 
-fn told_applied(applied: &Applied, group: &DriftGroup) -> String {
-    let of = if group.hosts.len() > 1 { format!(" on {}", group.hosts[0]) } else { String::new() };
+fn told_applied(applied: &Applied, kind: VerdictKind, of: &str) -> String {
     let since = format!("run {} at {}{of}", one_line(&applied.run), time(applied.time));
     match &applied.undone {
         Some(why) => format!("applied by {since}; {}", one_line(why)),
-        None if group.kind.is_drift() => format!("as wanted since {since}, until it was changed"),
+        None if kind.is_drift() => format!("as wanted since {since}, until it was changed"),
         None => format!("last applied by {since}"),
     }
 }

@@ -3,7 +3,7 @@
 mod answers;
 mod changes;
 mod drift_groups;
-mod drift_text;
+pub mod drift_text;
 pub mod files;
 mod host_ranges;
 mod json;

@@ -83,7 +83,8 @@ pub struct TaskResult {
     pub error: Option<String>,
     /// What to do about it.
     pub hint: Option<String>,
-    /// Ids of the tasks (or a reason in words) because of which it was skipped or is unknown.
+    /// Ids of the tasks (or a reason in words) because of which it was skipped or is unknown. Of a resource that
+    /// differs in a verify: the word of its verdict, then what is known of it, a sentence each.
     pub because: Vec<String>,
     /// Microseconds from the start of the host's part of the run; none: it did not start.
     pub started_us: Option<u64>,
