@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use cm_syntax::{Diagnostic, Diagnostics, Sources, Span, Spanned, nearest};
+use cm_syntax::{Diagnostic, Diagnostics, Node, Sources, Span, Spanned, nearest};
 
 use crate::draft::{Draft, DraftGroup, DraftHost, Key, Value};
 use crate::host_set::HostSet;
@@ -143,7 +143,7 @@ pub(crate) struct Merged {
     order: Vec<Vec<Spanned<String>>>,
     roles: Vec<Spanned<String>>,
     values: Vec<Value>,
-    rule: Option<Spanned<String>>,
+    rule: Option<Node>,
     priority: i64,
     foreign: bool,
 }
@@ -429,7 +429,7 @@ fn constraints(
 
 /// Several files may give a group rules; only one of them can be meant.
 fn rules_once(draft: &Draft, diagnostics: &mut Diagnostics) {
-    let mut known: HashMap<&str, &Spanned<String>> = HashMap::new();
+    let mut known: HashMap<&str, &Node> = HashMap::new();
     for group in &draft.groups {
         let Some(rule) = &group.rule else { continue };
         if let Some(first) = known.insert(&group.name.value, rule) {

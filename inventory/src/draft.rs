@@ -37,7 +37,7 @@ pub(crate) struct DraftGroup {
     pub roles: Vec<Spanned<String>>,
     pub values: Vec<Value>,
     /// `where`: the hosts that fit belong to it, too.
-    pub rule: Option<Spanned<String>>,
+    pub rule: Option<Node>,
     /// Of groups of others on one level, the one with the higher number wins.
     pub priority: i64,
     /// Not from our own format, which is stricter.

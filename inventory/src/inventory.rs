@@ -54,7 +54,7 @@ pub struct Group {
     pub(crate) hosts: HostSet,
     /// Those it names itself, in inventory order.
     pub(crate) own: HostSet,
-    pub(crate) rule: Option<Spanned<String>>,
+    pub(crate) rule: Option<Node>,
     pub(crate) priority: i64,
     pub(crate) foreign: bool,
     pub(crate) roles: Vec<Spanned<String>>,
@@ -156,8 +156,8 @@ impl Group {
         self.own.iter()
     }
 
-    /// `where`, as written.
-    pub fn rule(&self) -> Option<&Spanned<String>> {
+    /// `where`: the text of an expression.
+    pub fn rule(&self) -> Option<&Node> {
         self.rule.as_ref()
     }
 
@@ -192,6 +192,15 @@ impl Inventory {
     /// When the id is another inventory's.
     pub fn group(&self, group: GroupId) -> &Group {
         &self.groups[group.index()]
+    }
+
+    /// Names of the variables of groups with rules, which hosts may come to have.
+    pub fn variables_of_rules(&self) -> impl Iterator<Item = &str> {
+        let values = self.groups.iter().filter(|group| group.rule.is_some()).flat_map(|group| &group.values);
+        values.filter_map(|value| match &value.key {
+            Key::Variable(name) => Some(name.as_str()),
+            _ => None,
+        })
     }
 
     /// Looks up a host by its name.

@@ -314,7 +314,7 @@ fn group(entry: &Entry, draft: &mut Draft, diagnostics: &mut Diagnostics) {
             }
         }
     }
-    let rule = reader.text("where").map(|rule| rule.map(str::to_owned));
+    let rule = reader.text("where").and(reader.node("where")).cloned();
     if name.value == ALL
         && let Some(rule) = &rule
     {

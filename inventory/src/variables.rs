@@ -19,6 +19,8 @@ pub struct Variable {
     pub origin: Origin,
     /// What the value hides, strongest first.
     pub overridden: Vec<Origin>,
+    /// From an inventory of others: its templates may be of a kind that is not ours.
+    pub foreign: bool,
 }
 
 /// Where a value was set.
@@ -78,6 +80,7 @@ impl Inventory {
         for (key, slot) in &self.layer(host).values {
             let Key::Variable(name) = key else { continue };
             let variable = Variable {
+                foreign: slot.winner.value(self).rank.is_some(),
                 value: slot.winner.value(self).node.clone(),
                 origin: self.origin(slot.winner),
                 overridden: slot.overridden.iter().map(|place| self.origin(*place)).collect(),
@@ -92,7 +95,9 @@ impl Inventory {
             let overridden = hidden.map_or_else(Vec::new, |hidden| {
                 std::iter::once(hidden.origin).chain(hidden.overridden).collect()
             });
-            variables.insert(name.clone(), Variable { value: value.node.clone(), origin, overridden });
+            let foreign = value.rank.is_some();
+            variables
+                .insert(name.clone(), Variable { value: value.node.clone(), origin, overridden, foreign });
         }
         variables
     }

@@ -67,6 +67,8 @@ pub(crate) struct Source<'a> {
     pub kind: OriginKind,
     /// The value's place.
     pub span: Span,
+    /// Why its templates cannot be used, where they are not of our kind.
+    pub broken: Option<&'a Diagnostic>,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -188,25 +190,29 @@ impl RoleScope {
                 value: Found::Ready(set.value(self.param(name))),
                 kind: OriginKind::Set,
                 span: set.span,
+                broken: None,
             });
         }
         if let Some(given) = self.with.iter().find(|given| given.name == name) {
             let role = self.role.as_ref().map_or_else(String::new, |role| role.name.to_string());
             let kind = OriginKind::With { role };
-            sources.push(Source { value: Found::Ready(given.value.clone()), kind, span: given.span });
+            let value = Found::Ready(given.value.clone());
+            sources.push(Source { value, kind, span: given.span, broken: None });
         }
         if let Some(variable) = project.host_variables[self.host.host.index()].get(name) {
             sources.push(Source {
                 value: Found::Written(&variable.argument),
                 kind: variable.origin.kind.clone(),
                 span: variable.argument.span,
+                broken: variable.broken.as_deref(),
             });
         }
         if let Some(role) = &self.role
             && let Some((_, argument)) = role.defaults.iter().find(|(default, _)| default == name)
         {
             let kind = OriginKind::RoleDefault { role: role.name.to_string() };
-            sources.push(Source { value: Found::Written(argument), kind, span: argument.span });
+            let value = Found::Written(argument);
+            sources.push(Source { value, kind, span: argument.span, broken: None });
         }
         sources
     }
@@ -225,6 +231,7 @@ impl RoleScope {
             return None;
         };
         let value = match source.value {
+            _ if let Some(broken) = source.broken => Err(broken.clone()),
             Found::Ready(value) => Ok(value),
             Found::Written(argument) => self.render(name, argument),
         };

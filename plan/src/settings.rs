@@ -6,6 +6,7 @@
 //! strict = false               # warnings are errors
 //! agents = "agents"            # folder of agents for other architectures: agents/<arch>/cm-agent
 //! lock_wait = "5m"             # how long a run waits for another one on a node
+//! inventory = ["hosts.ini", "inv.py"]  # instead of inventory.yaml or inventory/; see docs/inventory.md
 //! timeout = "30m"              # how long one attempt of a task may take where neither it nor its module says
 //!
 //! [ssh]                        # for hosts of which the inventory does not say it
@@ -49,6 +50,8 @@ pub struct Settings {
     pub strict: bool,
     /// The folder of agents for other architectures, relative to the repository.
     pub agents: Option<Spanned<PathBuf>>,
+    /// The inventories instead of `inventory.yaml` or `inventory/`: files and folders, relative to the repository.
+    pub inventory: Vec<Spanned<PathBuf>>,
     /// How long a run waits for another one on a node.
     pub lock_wait: Option<Spanned<Duration>>,
     /// How long one attempt of a task may take where nothing else says it.
@@ -109,6 +112,11 @@ impl Settings {
         let state = reader.text("state").map(|path| path.map(PathBuf::from));
         let strict = reader.bool("strict").is_some_and(|strict| strict.value);
         let agents = reader.text("agents").map(|path| path.map(PathBuf::from));
+        let inventory = match reader.node("inventory").map(|node| &node.value) {
+            Some(Yaml::Text(_)) => reader.text("inventory").into_iter().collect(),
+            _ => reader.texts("inventory").unwrap_or_default(),
+        };
+        let inventory = inventory.into_iter().map(|path| path.map(PathBuf::from)).collect();
         let lock_wait = duration(&mut reader, "lock_wait");
         let timeout = duration(&mut reader, "timeout");
         let (ssh, node_table, secrets) = (reader.node("ssh"), reader.node("node"), reader.node("secrets"));
@@ -131,7 +139,19 @@ impl Settings {
         let recipients = reader.texts("recipients").unwrap_or_default();
         let recipients = recipients.into_iter().map(|text| text.map(str::to_owned)).collect();
         reader.finish();
-        Self { forks, state, strict, agents, lock_wait, timeout, ssh, journal_limit, identity, recipients }
+        Self {
+            forks,
+            state,
+            strict,
+            agents,
+            inventory,
+            lock_wait,
+            timeout,
+            ssh,
+            journal_limit,
+            identity,
+            recipients,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use cm_inventory::{Inventory, Variable};
+use cm_inventory::{Inventory, Reading, Variable};
 use cm_roles::{Argument, Roles, Scope, Templates, World, holds_template, read_roles};
 use cm_syntax::{Diagnostic, Diagnostics, Node, Severity, Sources, Spanned, nearest};
 use minijinja::Value;
@@ -15,6 +15,7 @@ use super::{Assigned, HostVariable, Inner, Project, SetValue, check};
 use crate::{
     compile::{Orders, Prepared, certain_errors},
     content::Contents,
+    rules::Rules,
     secrets::Secrets,
     settings::Settings,
     waivers::{Day, Waivers},
@@ -32,6 +33,8 @@ pub struct LoadOptions {
     pub roles: Vec<String>,
     /// Read only hosts and settings: roles, and what else is wrong in the repository, do not matter.
     pub hosts_only: bool,
+    /// Inventories from the command line, absolute or hosts parted by commas; else those of cm.toml, else the repository's.
+    pub inventory: Vec<PathBuf>,
 }
 
 /// A repository that cannot be used.
@@ -51,7 +54,39 @@ impl Project {
     pub fn load(root: &Path, options: &LoadOptions) -> Result<Self, Box<LoadError>> {
         let sources = Sources::new();
         let mut diagnostics = Diagnostics::new();
-        let project = load(root, options, &sources, &mut diagnostics);
+        let project = load(root, options, None, &sources, &mut diagnostics);
+        Self::checked(project, sources, diagnostics)
+    }
+
+    /// The same repository with these hosts in the groups that take hosts by rule; earlier ones are forgotten.
+    ///
+    /// # Errors
+    /// What is wrong then, each with its place.
+    pub fn with_members(&self, members: &BTreeMap<String, Vec<String>>) -> Result<Self, Box<LoadError>> {
+        let inner = &self.inner;
+        let sources = inner.sources.clone();
+        let mut diagnostics = Diagnostics::new();
+        let Some(inventory) = inner.inventory.with_members(members, &sources, &mut diagnostics) else {
+            return Ok(self.clone());
+        };
+        let project = load(&inner.root, &inner.options, Some(inventory), &sources, &mut diagnostics);
+        // What was told once is not told again.
+        let errors = diagnostics.into_iter().filter(|found| {
+            found.severity == Severity::Error
+                || !inner.warnings.iter().any(|known| known.message == found.message)
+        });
+        let mut project = Self::checked(project, sources, errors.collect())?;
+        if let Some(changed) = Arc::get_mut(&mut project.inner) {
+            changed.warnings.extend(inner.warnings.iter().cloned());
+        }
+        Ok(project)
+    }
+
+    fn checked(
+        project: Option<Inner>,
+        sources: Sources,
+        mut diagnostics: Diagnostics,
+    ) -> Result<Self, Box<LoadError>> {
         match project {
             Some(mut inner) if !diagnostics.has_errors() => {
                 if inner.settings.strict && !diagnostics.is_empty() {
@@ -77,14 +112,27 @@ impl Project {
 fn load(
     root: &Path,
     options: &LoadOptions,
+    known: Option<Inventory>,
     sources: &Sources,
     diagnostics: &mut Diagnostics,
 ) -> Option<Inner> {
     let settings = Settings::load(root, sources, diagnostics);
-    let inventory = Inventory::load(sources, root, diagnostics);
+    let secrets = Secrets::load(root, settings.identity.clone(), &settings.recipients, sources, diagnostics);
+    let inventory = known.or_else(|| {
+        let secret = |name: &str| {
+            let secret = secrets.get(name)?;
+            Some(secret.map(|secret| secret.expose().to_owned()).map_err(Box::new))
+        };
+        let named = if options.inventory.is_empty() {
+            settings.inventory.iter().map(|path| path.value.clone()).collect()
+        } else {
+            options.inventory.clone()
+        };
+        let reading = Reading { root, named: &named, secret: &secret };
+        Inventory::load_from(sources, &reading, diagnostics)
+    });
     // What only roles need is not looked at; templates of variables may use what they define.
     let mut unheard = Diagnostics::new();
-    let secrets = Secrets::load(root, settings.identity.clone(), &settings.recipients, sources, diagnostics);
     let set: Vec<(Spanned<String>, SetValue)> =
         options.set.iter().filter_map(|text| SetValue::parse(text, sources, diagnostics)).collect();
     let variables: Vec<BTreeMap<String, Variable>> = match &inventory {
@@ -100,6 +148,7 @@ fn load(
     let mut wanted: Vec<Spanned<String>> = Vec::new();
     if let Some(inventory) = &inventory {
         world.hosts = inventory.hosts().map(|(_, host)| host.name().to_owned()).collect();
+        world.variables.extend(inventory.variables_of_rules().map(str::to_owned));
         world.groups = inventory.groups().map(|(_, group)| group.name().to_owned()).collect();
         for (_, group) in inventory.groups() {
             wanted.extend(group.roles().iter().cloned());
@@ -131,6 +180,7 @@ fn load(
         scope: Scope { world: &world, params: &params, item: false },
         diagnostics,
         known: HashMap::new(),
+        broken: HashMap::new(),
         other_facts: false,
     };
     let host_variables: Vec<BTreeMap<String, HostVariable>> =
@@ -143,6 +193,7 @@ fn load(
         })
         .collect();
     let inventory_uses_other_facts = compiler.other_facts;
+    let rules = Rules::compile(&inventory, &world, sources, diagnostics);
     let groups = groups_value(&inventory);
     let inner = Inner {
         root: PathBuf::from(root),
@@ -162,6 +213,8 @@ fn load(
         contents: Contents::default(),
         inventory_uses_other_facts,
         warnings: Diagnostics::new(),
+        rules,
+        options: options.clone(),
     };
     check::hosts(&inner, diagnostics);
     Some(inner)
@@ -224,6 +277,8 @@ struct ValueCompiler<'a> {
     scope: Scope<'a>,
     diagnostics: &'a mut Diagnostics,
     known: HashMap<(cm_syntax::Span, String), Arc<Argument>>,
+    /// Of values of others, what is wrong with them.
+    broken: HashMap<(cm_syntax::Span, String), Option<Arc<Diagnostic>>>,
     other_facts: bool,
 }
 
@@ -232,8 +287,13 @@ impl ValueCompiler<'_> {
         variables
             .into_iter()
             .map(|(name, variable)| {
-                let argument = self.argument(&variable.value);
-                (name, HostVariable { argument, origin: variable.origin, overridden: variable.overridden })
+                let (argument, broken) = if variable.foreign {
+                    self.foreign(&variable.value)
+                } else {
+                    (self.argument(&variable.value), None)
+                };
+                let (origin, overridden) = (variable.origin, variable.overridden);
+                (name, HostVariable { argument, origin, overridden, broken })
             })
             .collect()
     }
@@ -245,6 +305,31 @@ impl ValueCompiler<'_> {
             .map(|given| (Spanned::new(given.name.to_owned(), given.span), self.argument(given.value)))
             .collect();
         Assigned { role: assigned.name.clone(), with }
+    }
+
+    /// A value of others. What is wrong with its templates is told where it is used: they may be for Ansible alone.
+    fn foreign(&mut self, node: &Node) -> (Arc<Argument>, Option<Arc<Diagnostic>>) {
+        if !holds_template(node) {
+            return (self.argument(node), None);
+        }
+        let key = (node.span, format!("{:?}", node.value));
+        if let (Some(argument), Some(broken)) = (self.known.get(&key), self.broken.get(&key)) {
+            return (argument.clone(), broken.clone());
+        }
+        let mut problems = Diagnostics::new();
+        let (argument, uses) = Argument::compile(INVENTORY, node, self.scope, self.templates, &mut problems);
+        let broken =
+            problems.into_iter().find(|problem| problem.severity == Severity::Error).map(|problem| {
+                Arc::new(
+                    problem
+                        .hint("the variable is one of Ansible's; its template uses what is not known here"),
+                )
+            });
+        self.other_facts |= uses.other_facts && broken.is_none();
+        let argument = Arc::new(argument);
+        self.known.insert(key.clone(), argument.clone());
+        self.broken.insert(key, broken.clone());
+        (argument, broken)
     }
 
     fn argument(&mut self, node: &Node) -> Arc<Argument> {

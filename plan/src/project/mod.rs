@@ -12,12 +12,13 @@ use std::{
 
 use cm_inventory::{HostId, Inventory, Origin};
 use cm_roles::{Argument, CustomModules, Role, Roles, World};
-use cm_syntax::{Diagnostics, Sources, Spanned};
+use cm_syntax::{Diagnostic, Diagnostics, Sources, Spanned};
 use minijinja::Value;
 
 use crate::{
     compile::{Orders, Prepared},
     content::Contents,
+    rules::Rules,
     secrets::Secrets,
     settings::Settings,
     waivers::Waivers,
@@ -57,6 +58,10 @@ pub(crate) struct Inner {
     /// Whether any variable of the inventory asks for other hosts' facts.
     pub inventory_uses_other_facts: bool,
     pub warnings: Diagnostics,
+    /// `where` of groups, compiled.
+    pub rules: Rules,
+    /// What it was read with.
+    pub options: LoadOptions,
 }
 
 /// A variable of a host with its templates compiled.
@@ -65,6 +70,8 @@ pub(crate) struct HostVariable {
     pub argument: Arc<Argument>,
     pub origin: Origin,
     pub overridden: Vec<Origin>,
+    /// Why its templates cannot be used, where they are not of our kind.
+    pub broken: Option<Arc<Diagnostic>>,
 }
 
 /// A role that a group assigns, with what it is given.
