@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use cm_syntax::{Span, Spanned};
 
-use crate::{argument::Argument, files::RoleFiles, param::RoleParam, task::Task, template::Uses};
+use crate::{argument::Argument, files::RoleFiles, param::RoleParam, rollout::RolloutSection, task::Task, template::Uses};
 
 /// One role, checked as far as it can be without a host.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Role {
     pub verify: Vec<Task>,
     /// What is done on decommission.
     pub cleanup: Vec<Task>,
+    /// How it is rolled out.
+    pub rollout: Option<RolloutSection>,
     /// Its files.
     pub files: RoleFiles,
     /// What all its texts and template files together use.

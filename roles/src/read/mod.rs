@@ -1,6 +1,7 @@
 //! Reads `role.yaml` files into [`Role`]s, telling everything that is wrong in one go.
 
 mod references;
+mod rollout;
 mod scenario;
 mod task;
 mod values;
@@ -186,7 +187,7 @@ impl Reader<'_> {
         let mut reader = MapReader::new(&node, format!("role `{name}`"), self.diagnostics);
         let params = reader.map("params").unwrap_or_default();
         let needs = reader.node("needs");
-        for key in ["description", "prune", "tasks", "verify", "cleanup"] {
+        for key in ["description", "prune", "tasks", "verify", "cleanup", "rollout"] {
             reader.allow(key);
         }
         reader.finish();
@@ -345,6 +346,7 @@ impl<'a> RoleReader<'a> {
         let tasks = reader.list("tasks").unwrap_or_default();
         let verify = reader.list("verify").unwrap_or_default();
         let cleanup = reader.list("cleanup").unwrap_or_default();
+        let rollout = reader.node("rollout");
         let _ = reader.rest();
         reader.finish();
         let defaults = raw
@@ -359,6 +361,7 @@ impl<'a> RoleReader<'a> {
         let tasks = self.tasks(tasks, task::Written::Task);
         let verify = self.tasks(verify, task::Written::Check);
         let cleanup = self.tasks(cleanup, task::Written::Task);
+        let rollout = rollout.map(|node| self.rollout(node));
         self.template_files();
         Role {
             name: self.name.into(),
@@ -372,6 +375,7 @@ impl<'a> RoleReader<'a> {
             tasks,
             verify,
             cleanup,
+            rollout,
             files: raw.files.clone(),
             uses: self.uses,
         }
