@@ -487,7 +487,10 @@ impl Runner<'_> {
         if ending == Ending::Changed {
             let slot = &self.slots[task as usize];
             for notify in &slot.task.notify {
-                progress.notices[notify.task as usize].push((notify.notice, slot.task.id.clone()));
+                // In the order of their names, not in that in which they happened to end: a plan must tell the same.
+                let told = &mut progress.notices[notify.task as usize];
+                let at = told.partition_point(|(_, known)| *known < slot.task.id);
+                told.insert(at, (notify.notice, slot.task.id.clone()));
             }
         }
         for skipped in progress.queue.end(task, ending) {
