@@ -9,7 +9,7 @@ pub fn run(seconds: &str) -> Result<()> {
     seconds.parse::<f64>().with_context(|| format!("`{seconds}` is no number of seconds"))?;
     let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs().to_string();
     println!("the seed is {seed}: CM_FUZZ_SEED={seed} gives the same numbers again");
-    let readers = ["cm-wire", "cm-syntax", "cm-inventory", "cm-plan", "cm-transport"];
+    let readers = ["cm-wire", "cm-modules", "cm-syntax", "cm-inventory", "cm-plan", "cm-transport"];
     let mut arguments = vec!["test", "--locked", "--no-fail-fast"];
     arguments.extend(readers.iter().flat_map(|name| ["--package", name]));
     arguments.extend([
@@ -23,6 +23,7 @@ pub fn run(seconds: &str) -> Result<()> {
         "yaml",
         "inventories",
         "roles",
+        "answers_of_modules",
     ]);
     let mut command = shell::command("cargo", &arguments);
     shell::run(
