@@ -16,6 +16,7 @@ mod record;
 mod remembered;
 mod report;
 mod take_back;
+mod watch;
 
 use clap::Parser;
 

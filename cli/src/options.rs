@@ -17,6 +17,10 @@ pub struct Options {
     /// The configuration repository; otherwise it is looked for upward from here.
     #[arg(short = 'C', long = "repository", value_name = "DIR", global = true)]
     pub repository: Option<PathBuf>,
+    /// An inventory instead of the repository's: a file of ours or of Ansible's, an executable one, a folder of
+    /// them, or hosts parted by commas. May be given several times.
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub inventory: Vec<String>,
     /// One JSON object a line (see docs/json.md).
     #[arg(long, global = true)]
     pub json: bool,
@@ -105,7 +109,8 @@ pub struct RoleArguments {
     pub paranoid: bool,
 }
 
-fn parse_time(text: &str) -> Result<Duration, String> {
+/// `10s`, `5m`, `2h`.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
     cm_modules::parse_duration(text).ok_or_else(|| format!("{text:?} is no time such as 10s, 5m or 2h"))
 }
 

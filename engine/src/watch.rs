@@ -14,8 +14,8 @@ pub enum WatchEvent {
     Standing {
         /// The host.
         host: Arc<str>,
-        /// How many tasks it has.
-        tasks: usize,
+        /// Its tasks.
+        labels: Arc<[TaskLabel]>,
         /// Tasks whose changes no event tells of: only a look at everything sees them.
         unseen: Vec<Arc<str>>,
         /// It was watched before, and lost in between.

@@ -1,6 +1,6 @@
 //! `cm verify`: has anything drifted? And `--mend`: then make that right, and nothing else.
 
-use std::{io::IsTerminal, sync::Arc};
+use std::{io::IsTerminal, sync::Arc, time::Duration};
 
 use clap::Args;
 use cm_engine::{Planner, RunEvent};
@@ -17,12 +17,13 @@ use crate::{
     interrupt::Interrupt,
     mend::{MendPlanner, Mendable},
     names,
-    options::{Options, RoleArguments, RunArguments},
+    options::{Options, RoleArguments, RunArguments, parse_time},
     record::{Opening, Recorder},
     report::{
         self, RunHeader,
         files::{Filed, Wanted},
     },
+    watch::Watching,
 };
 
 #[derive(Args, Debug)]
@@ -37,6 +38,12 @@ pub struct Arguments {
     /// Write a report too: `junit:FILE` or `json:FILE`.
     #[arg(long, value_name = "KIND:FILE")]
     report: Vec<Wanted>,
+    /// Go on until Ctrl-C, and tell what drifts as it does (docs/watch.md). With `--mend` it is made right at once.
+    #[arg(long, conflicts_with = "report")]
+    watch: bool,
+    /// With `--watch`: the time between looks at everything, which see what no event tells of; 0s: never.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "1h", requires = "watch")]
+    look_every: Duration,
     #[command(flatten)]
     role: RoleArguments,
     #[command(flatten)]
@@ -59,7 +66,16 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
         run: &arguments.run,
         everywhere: true,
     };
+    if arguments.watch && arguments.mend && !arguments.run.yes {
+        return Err(Failure::new("`--watch --mend` changes hosts without asking each time")
+            .hint("`--yes` says that this is meant"));
+    }
     let chosen = asked.choose(options)?;
+    if arguments.watch {
+        let watching =
+            Watching { options, asked, look_every: arguments.look_every, mend: arguments.mend };
+        return watching.run(chosen);
+    }
     let runtime = drive::runtime()?;
     let stage = Stage { options, arguments, chosen: &chosen, runtime: &runtime };
     let mut mendable = Mendable::default();

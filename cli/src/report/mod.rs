@@ -18,7 +18,7 @@ use cm_wire::Mode;
 
 pub use answers::AnswersReporter;
 pub use changes::change_lines;
-pub use json::JsonReporter;
+pub use json::{JsonReporter, changes as changes_value, outcome_word, verdict_value};
 pub use plain::PlainReporter;
 pub use summary::{Summary, TroubleKind, name_hosts};
 pub use terminal::TerminalReporter;
@@ -53,7 +53,8 @@ pub fn changed_word(mode: Mode) -> &'static str {
     match mode {
         Mode::Plan => "would change",
         Mode::Apply => "changed",
-        Mode::Verify => "drifted",
+        // What is more to say of it, its verdict says.
+        Mode::Verify => "differs",
     }
 }
 

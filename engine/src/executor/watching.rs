@@ -220,7 +220,8 @@ impl Watching {
                 let id = |task: u32| Some(Arc::clone(&work.labels.get(task as usize)?.id));
                 let unseen = unseen.into_iter().filter_map(id).collect();
                 let again = std::mem::replace(&mut self.stood, true);
-                self.tell(WatchEvent::Standing { host, tasks: work.labels.len(), unseen, again }).await;
+                let labels = Arc::clone(&work.labels);
+                self.tell(WatchEvent::Standing { host, labels, unseen, again }).await;
             }
             Watched::Verdicts(all) => {
                 for Told { result, standing } in all {
