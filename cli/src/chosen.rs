@@ -62,6 +62,7 @@ impl Asked<'_> {
         };
         let load = LoadOptions { set: self.role.set.clone(), roles: roles.clone(), ..LoadOptions::default() };
         let fleet = Fleet::load_with(options, load)?;
+        let fleet = fleet.resolve(options, &target, self.run)?;
         let mut selection = fleet.select(&target, self.run)?;
         if !named && !roles.is_empty() {
             // `cm verify web` is about the hosts that `web` belongs on, not about all others as well.

@@ -1,14 +1,16 @@
 //! The repository and its hosts, as commands use them: found, checked, selected, reachable.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io::{BufRead, IsTerminal, Write},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use cm_engine::{AgentPrograms, Become, HostTarget, OtherFacts, Planner, Promises, Reach, Run, RunOptions, SshReach};
+use cm_engine::{
+    AgentPrograms, Become, HostTarget, OtherFacts, Planner, Promises, Reach, Run, RunOptions, SshReach,
+};
 use cm_inventory::{Connection, HostId, HostKeys, Request, SshConfig};
 use cm_plan::{LoadOptions, Project};
 use cm_state::{RedbStore, StateError, Store, Timestamp};
@@ -23,6 +25,8 @@ use crate::{
     options::{Options, RunArguments},
 };
 
+mod rules;
+
 /// What marks the top of a repository.
 const MARKS: [&str; 3] = ["inventory.yaml", "inventory", "cm.toml"];
 /// Hosts at work at once where nobody says.
@@ -36,6 +40,12 @@ pub struct Fleet {
     connector: Arc<Connector>,
     /// One for each ssh_config that hosts name.
     resolvers: HashMap<Option<ConfigKey>, Arc<Resolver>>,
+    /// Hosts of which it cannot be said whether they belong to groups with rules.
+    undecided: BTreeMap<String, Vec<String>>,
+    /// Some host was left out of groups because it could not be reached.
+    left_out: bool,
+    /// sudo's password, asked for once.
+    asked: OnceLock<Secret>,
 }
 
 /// Which ssh_config a host names.
@@ -65,6 +75,8 @@ pub fn root(options: &Options) -> Result<PathBuf, Failure> {
     here.ancestors()
         .find(|folder| MARKS.iter().any(|mark| folder.join(mark).exists()))
         .map(Path::to_owned)
+        // An inventory that is named is enough to work with.
+        .or_else(|| (!options.inventory.is_empty()).then(|| here.clone()))
         .ok_or_else(|| {
             Failure::new(format!("there is no repository at {} or above", here.display()))
                 .hint("`cm init` writes a small one; `-C DIR` names another")
@@ -136,6 +148,7 @@ impl Fleet {
     /// The same, with roles and settings from the command line.
     pub fn load_with(options: &Options, load: LoadOptions) -> Result<Self, Failure> {
         let root = root(options)?;
+        let load = LoadOptions { inventory: named(options)?, ..load };
         let project = Project::load(&root, &load)
             .map_err(|error| Failure::Diagnostics(error.diagnostics, error.sources))?;
         if !project.warnings().is_empty() && !options.quiet && !options.json {
@@ -145,9 +158,16 @@ impl Fleet {
             std::io::stdin().is_terminal().then(|| Arc::new(ask_passphrase) as cm_transport::AskPassphrase);
         let connector =
             Arc::new(Connector::new(ConnectorOptions { passphrase, ..ConnectorOptions::default() }));
-        let mut fleet = Self { project, connector, resolvers: HashMap::new() };
+        let mut fleet = Self {
+            project,
+            connector,
+            resolvers: HashMap::new(),
+            undecided: BTreeMap::new(),
+            left_out: false,
+            asked: OnceLock::new(),
+        };
         fleet.make_resolvers();
-        Ok(fleet)
+        fleet.remember_members()
     }
 
     fn make_resolvers(&mut self) {
@@ -243,7 +263,7 @@ impl Fleet {
         planner: Option<Arc<dyn Planner>>,
     ) -> Result<Run, Failure> {
         let settings = self.project.settings();
-        let asked = if arguments.ask_become_pass { Some(ask_password()?) } else { None };
+        let asked = if arguments.ask_become_pass { Some(self.asked_password()?) } else { None };
         let order = self.project.inventory().run_order(&selection.hosts);
         let mut stages = Vec::with_capacity(order.stages.len());
         for stage in order.stages {
@@ -333,6 +353,10 @@ impl Fleet {
         let sources = self.project.sources();
         let told =
             |diagnostic: cm_syntax::Diagnostic| Failure::Diagnostics(diagnostic.into(), sources.clone());
+        // Ours must be templates; an inventory of Ansible may hold it in clear text.
+        if !template.value.contains("{{") {
+            return Ok(Secret::new(template.value.clone()));
+        }
         let inner = template.value.trim().strip_prefix("{{").and_then(|text| text.strip_suffix("}}"));
         let Some(name) = inner.and_then(|text| text.trim().strip_prefix("secrets.")) else {
             let diagnostic = cm_syntax::Diagnostic::error("`become_password` must name a secret")
@@ -349,6 +373,14 @@ impl Fleet {
                     .did_you_mean(cm_syntax::nearest(name, secrets.names())),
             )),
         }
+    }
+
+    fn asked_password(&self) -> Result<Secret, Failure> {
+        if let Some(known) = self.asked.get() {
+            return Ok(known.clone());
+        }
+        let password = ask_password()?;
+        Ok(self.asked.get_or_init(|| password).clone())
     }
 
     fn reach(&self, id: HostId) -> SshReach {
@@ -418,6 +450,18 @@ fn config_key(config: &Option<cm_syntax::Spanned<SshConfig>>) -> Option<ConfigKe
         SshConfig::Ignored => Some(ConfigKey::Ignored),
         SshConfig::File(file) => Some(ConfigKey::File(file.clone())),
     }
+}
+
+/// The inventories of the command line: files from the working directory, or hosts parted by commas.
+fn named(options: &Options) -> Result<Vec<PathBuf>, Failure> {
+    let here =
+        || std::env::current_dir().map_err(|error| Failure::because("the working directory is gone", &error));
+    let each = options.inventory.iter().map(|name| {
+        let path = here()?.join(name);
+        // A path where there is one; else a list of hosts, which is no path.
+        Ok(if name.contains(',') && !path.exists() { PathBuf::from(name) } else { path })
+    });
+    each.collect()
 }
 
 fn is_root() -> bool {

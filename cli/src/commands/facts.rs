@@ -36,7 +36,7 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     let words = WhatOnTarget::split(&arguments.words);
     let target = words.target.or_else(|| words.what.first().cloned()).unwrap_or_default();
     check_columns(&arguments.columns)?;
-    let fleet = Fleet::load(options)?;
+    let fleet = Fleet::load(options)?.resolve(options, &target, &arguments.run)?;
     let selection = fleet.select(&target, &arguments.run)?;
     let runtime = drive::runtime()?;
     runtime.block_on(gather(options, &fleet, selection, arguments))

@@ -7,6 +7,7 @@ mod facts;
 mod graph;
 mod history;
 mod init;
+mod inventory;
 mod lab;
 mod lint;
 mod modules;
@@ -30,6 +31,8 @@ use crate::{exit::Exit, failure::Failure, options::Options};
 pub enum Command {
     /// Write a small working repository.
     Init(init::Arguments),
+    /// Show hosts, groups and variables, whatever files and sources they come from.
+    Inventory(inventory::Arguments),
     /// Check the whole repository; needs no host.
     Lint(lint::Arguments),
     /// Show what apply would do: exactly that.
@@ -79,6 +82,7 @@ pub enum Command {
 pub fn run(options: &Options) -> Result<Exit, Failure> {
     match &options.command {
         Command::Init(arguments) => init::run(options, arguments),
+        Command::Inventory(arguments) => inventory::run(options, arguments),
         Command::Lint(arguments) => lint::run(options, arguments),
         Command::Plan(arguments) => apply::run(options, arguments, cm_wire::Mode::Plan),
         Command::Apply(arguments) => apply::run(options, arguments, cm_wire::Mode::Apply),

@@ -64,7 +64,7 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     if command.is_empty() {
         return Err(Failure::new("there is no command to run").hint("cm run 'uptime' on web"));
     }
-    let fleet = Fleet::load(options)?;
+    let fleet = Fleet::load(options)?.resolve(options, &target, &arguments.run)?;
     let selection = fleet.select(&target, &arguments.run)?;
     let opening = Opening::new(RunMode::Run, target, Vec::new(), fleet.addresses(&selection));
     let recorder =
