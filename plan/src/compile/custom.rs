@@ -1,5 +1,7 @@
 //! What is special about tasks of modules of the repository.
 
+use std::collections::HashSet;
+
 use cm_modules::custom::{Declaration, Undo};
 use cm_wire::Secret;
 
@@ -41,8 +43,10 @@ pub(super) fn add_secrets<'a, 't: 'a>(
         }
     }
     if speaks_json {
+        let mut known = HashSet::new();
+        secrets.retain(|secret| known.insert(secret.expose().to_owned()));
         let spelled: Vec<Secret> = secrets.iter().flat_map(json_spellings).collect();
-        secrets.extend(spelled);
+        secrets.extend(spelled.into_iter().filter(|secret| known.insert(secret.expose().to_owned())));
     }
 }
 
