@@ -17,6 +17,7 @@ mod ledger;
 mod part;
 mod project_planner;
 mod promise;
+pub mod rollout;
 mod session;
 mod target;
 mod verdict;

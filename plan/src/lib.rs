@@ -45,3 +45,4 @@ pub use secrets::{EncryptError, SECRETS_FILE, Secrets, SecretsFileError, decrypt
 pub use settings::{SETTINGS_FILE, Settings, SshSettings};
 pub use variables::{ShownValue, ShownVariable};
 pub use waivers::{Day, WAIVERS_FILE, Waiver, Waivers};
+pub use cm_roles::judge;

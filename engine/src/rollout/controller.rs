@@ -1,0 +1,100 @@
+//! Commands on this machine: hooks and gates of rollouts.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use tokio::{io::AsyncReadExt, process::Command};
+
+/// What is kept of what a command prints; the rest is read and dropped.
+const KEPT: usize = 16 << 10;
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit status; none: it was ended by a signal or by its time limit, or could not be started.
+    pub status: Option<i32>,
+    /// The end of what it printed, or why it has no status.
+    pub said: String,
+}
+
+impl Ended {
+    /// For a person: `exit status 3: no such backend`.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let said = self.said.trim();
+        match self.status {
+            Some(status) if said.is_empty() => format!("exit status {status}"),
+            Some(status) => format!("exit status {status}: {said}"),
+            None => said.to_owned(),
+        }
+    }
+}
+
+/// Runs a command by `/bin/sh` in a folder; it and all its children end with its time.
+pub async fn run(command: &str, folder: &Path, limit: Duration) -> Ended {
+    let failed = |said: String| Ended { status: None, said };
+    let child = Command::new("/bin/sh")
+        .args(["-c", command])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(error) => return failed(format!("/bin/sh cannot be started: {error}")),
+    };
+    let group = child.id();
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let work = async {
+        let (stdout, stderr, status) = tokio::join!(end_of(stdout), end_of(stderr), child.wait());
+        let said = if stderr.trim().is_empty() { stdout } else { stderr };
+        match status {
+            Ok(status) => match status.code() {
+                Some(code) => Ended { status: Some(code), said },
+                None => failed(format!("it was ended by a signal: {said}")),
+            },
+            Err(error) => failed(format!("it was lost: {error}")),
+        }
+    };
+    match tokio::time::timeout(limit, work).await {
+        Ok(ended) => ended,
+        Err(_) => {
+            if let Some(group) = group.and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?))
+            {
+                // Gone already is just as well.
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            }
+            failed(format!("it was not done within {limit:?}"))
+        }
+    }
+}
+
+async fn end_of(stream: Option<impl AsyncReadExt + Unpin>) -> String {
+    let Some(mut stream) = stream else { return String::new() };
+    let mut kept = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+        kept.extend_from_slice(&buffer[..read]);
+        if kept.len() > 2 * KEPT {
+            kept.drain(..kept.len() - KEPT);
+        }
+    }
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn commands_end_with_their_status_or_with_their_time() {
+        let run = |command: &'static str, limit| run(command, Path::new("/"), Duration::from_millis(limit));
+        assert_eq!(run("pwd", 60_000).await, Ended { status: Some(0), said: "/\n".into() });
+        assert_eq!(run("echo why >&2; exit 3", 60_000).await.told(), "exit status 3: why");
+        let late = run("sleep 600 & sleep 600", 200).await;
+        assert_eq!((late.status, late.told().as_str()), (None, "it was not done within 200ms"));
+        assert!(run("kill -9 $$", 60_000).await.told().contains("signal"));
+    }
+}

@@ -1,0 +1,233 @@
+//! The loop: something happened, step, keep, do.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use cm_rollout::{Action, Answer, Command, Input, Moment, Notice, Outcome, Rollout, Standing, Ticket, Work};
+use tokio::{
+    task::{AbortHandle, JoinSet},
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{Hands, Keeper};
+use crate::Stop;
+
+/// How often it is looked whether somebody has said something at another terminal.
+const LISTEN: Duration = Duration::from_millis(150);
+/// How often nodes that cannot be reached are tried.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// How a rollout is driven.
+pub struct Drive<H> {
+    /// Does the work.
+    pub hands: Arc<H>,
+    /// The id of the run that applies belong to.
+    pub run: String,
+    /// What is said at the very beginning.
+    pub first: Vec<Command>,
+    /// Whether it waits while it is paused; else it ends, and a later `resume` goes on.
+    pub stays: bool,
+    /// Ctrl-C: a pause, then an end.
+    pub stop: Stop,
+}
+
+/// What is told to whoever watches.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// A piece of work is begun.
+    Began(&'a Work),
+    /// It has ended.
+    Ended(&'a Work, &'a Answer),
+    /// Something worth a line.
+    Notice(&'a Notice),
+    /// What an operator said was of no use, and why.
+    Refused(&'a Command, &'static str),
+}
+
+/// Why the driver let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// The rollout is over.
+    Over(Outcome),
+    /// Nothing happens until a person decides.
+    Waiting,
+    /// The user wants it to stop at once.
+    Stopped,
+}
+
+struct Driver<'a, H, K> {
+    rollout: Rollout,
+    drive: Drive<H>,
+    keeper: K,
+    watch: &'a mut (dyn FnMut(&Rollout, Told<'_>) + Send),
+    doing: JoinSet<(Ticket, Answer)>,
+    handles: HashMap<Ticket, (AbortHandle, Work)>,
+    probes: JoinSet<Vec<String>>,
+    wake: Option<Moment>,
+    over: Option<Outcome>,
+}
+
+fn now() -> Moment {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Moment(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Drives a rollout until it is over, waits for a person, or is stopped.
+///
+/// # Errors
+/// Why the record could not be kept; what was begun before goes on, and is done again when the rollout is resumed.
+pub async fn drive<H: Hands, K: Keeper>(
+    rollout: Rollout,
+    keeper: K,
+    drive: Drive<H>,
+    watch: &mut (dyn FnMut(&Rollout, Told<'_>) + Send),
+) -> Result<(Rollout, Parting), String> {
+    let mut driver = Driver {
+        rollout,
+        drive,
+        keeper,
+        watch,
+        doing: JoinSet::new(),
+        handles: HashMap::new(),
+        probes: JoinSet::new(),
+        wake: None,
+        over: None,
+    };
+    let parting = driver.run().await?;
+    Ok((driver.rollout, parting))
+}
+
+impl<H: Hands, K: Keeper> Driver<'_, H, K> {
+    async fn run(&mut self) -> Result<Parting, String> {
+        let actions = if self.rollout.began.is_none() {
+            self.rollout.step(now(), Input::Start)
+        } else {
+            self.rollout.resumed()
+        };
+        self.perform(actions)?;
+        for command in std::mem::take(&mut self.drive.first) {
+            self.command(command)?;
+        }
+        let mut listen = interval(LISTEN);
+        listen.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut try_again = interval(TRY_AGAIN);
+        try_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pausing = false;
+        loop {
+            if let Some(outcome) = self.over {
+                return Ok(Parting::Over(outcome));
+            }
+            if self.waits() && (pausing || !self.drive.stays) {
+                return Ok(Parting::Waiting);
+            }
+            tokio::select! {
+                Some(ended) = self.doing.join_next() => self.ended(ended)?,
+                Some(found) = self.probes.join_next() => {
+                    for node in found.unwrap_or_default() {
+                        self.step(Input::Reachable { node })?;
+                    }
+                }
+                _ = listen.tick() => {
+                    for command in self.keeper.said() {
+                        self.command(command)?;
+                    }
+                }
+                _ = try_again.tick() => self.probe(),
+                () = until(self.wake) => {
+                    self.wake = None;
+                    self.step(Input::TimePassed)?;
+                }
+                () = self.drive.stop.now.cancelled() => return Ok(Parting::Stopped),
+                () = self.drive.stop.gently.cancelled(), if !pausing => {
+                    pausing = true;
+                    self.command(Command::Pause { why: "interrupted at the terminal".to_owned() })?;
+                }
+            }
+        }
+    }
+
+    /// Whether nothing happens any more before a person decides.
+    fn waits(&self) -> bool {
+        let asks = matches!(self.rollout.standing(), Standing::Paused { .. } | Standing::AwaitsPromotion);
+        asks && self.rollout.under_way.is_empty() && !self.rollout.nodes.iter().any(|node| node.is_in_work())
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), String> {
+        match self.rollout.refuses(&command) {
+            Some(why) => {
+                (self.watch)(&self.rollout, Told::Refused(&command, why));
+                Ok(())
+            }
+            None => self.step(Input::Command(command)),
+        }
+    }
+
+    fn step(&mut self, input: Input) -> Result<(), String> {
+        let actions = self.rollout.step(now(), input);
+        self.perform(actions)
+    }
+
+    /// Keeps what was decided, then does it.
+    fn perform(&mut self, actions: Vec<Action>) -> Result<(), String> {
+        for action in &actions {
+            // The run must be known before it touches the node: a rollback asks for it.
+            if let Action::Do { ticket, work: Work::Apply { .. } } = action {
+                let run = self.drive.run.clone();
+                self.rollout.step(now(), Input::RunBegan { ticket: *ticket, run });
+            }
+        }
+        self.keeper.keep(&self.rollout)?;
+        for action in actions {
+            match action {
+                Action::Do { ticket, work } => {
+                    (self.watch)(&self.rollout, Told::Began(&work));
+                    let doing = Arc::clone(&self.drive.hands).work(work.clone());
+                    let handle = self.doing.spawn(async move { (ticket, doing.await) });
+                    self.handles.insert(ticket, (handle, work));
+                }
+                Action::Cancel { ticket } => {
+                    if let Some((handle, _)) = self.handles.remove(&ticket) {
+                        handle.abort();
+                    }
+                }
+                Action::WakeAt(moment) => self.wake = Some(moment),
+                Action::Tell(notice) => (self.watch)(&self.rollout, Told::Notice(&notice)),
+                Action::End(outcome) => self.over = Some(outcome),
+            }
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, ended: Result<(Ticket, Answer), tokio::task::JoinError>) -> Result<(), String> {
+        let (ticket, answer) = match ended {
+            Ok(ended) => ended,
+            // It was given up.
+            Err(error) if error.is_cancelled() => return Ok(()),
+            Err(error) => {
+                let broken = self.handles.iter().find(|(_, (handle, _))| handle.id() == error.id());
+                let Some((&ticket, _)) = broken else { return Ok(()) };
+                (ticket, Answer::Failed { why: format!("a bug of cm: {error}") })
+            }
+        };
+        let Some((_, work)) = self.handles.remove(&ticket) else { return Ok(()) };
+        (self.watch)(&self.rollout, Told::Ended(&work, &answer));
+        self.step(Input::Answered { ticket, answer })
+    }
+
+    fn probe(&mut self) {
+        let away: Vec<String> = self.rollout.unreachable().map(str::to_owned).collect();
+        if !away.is_empty() && self.probes.is_empty() && self.rollout.ended.is_none() {
+            self.probes.spawn(Arc::clone(&self.drive.hands).reachable(away));
+        }
+    }
+}
+
+async fn until(moment: Option<Moment>) {
+    match moment {
+        Some(moment) => tokio::time::sleep(moment.since(now())).await,
+        None => std::future::pending().await,
+    }
+}
