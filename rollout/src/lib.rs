@@ -21,6 +21,7 @@ mod batches;
 mod machine;
 mod message;
 mod moment;
+pub mod picture;
 mod record;
 mod standing;
 mod strategy;

@@ -74,10 +74,15 @@ impl Machine<'_> {
 
     /// Begins nodes of an open batch while there is room.
     fn fill(&mut self, batch: usize) {
+        let mut full = self.is_full();
         for at in 0..self.rollout.batches[batch].nodes.len() {
             let place = self.rollout.batches[batch].nodes[at];
-            if self.goes_forward() && self.rollout.nodes[place].is_ready() && self.no_room(place).is_none() {
+            if full || !self.goes_forward() {
+                return;
+            }
+            if self.rollout.nodes[place].is_ready() && self.no_room(place).is_none() {
                 self.begin(place, Course::Upgrade);
+                full = self.is_full();
             }
         }
     }

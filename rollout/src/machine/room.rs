@@ -6,6 +6,11 @@ use super::Machine;
 use crate::NodeState;
 
 impl Machine<'_> {
+    /// Whether nobody who is in service may be begun.
+    pub(super) fn is_full(&self) -> bool {
+        self.rollout.nodes.iter().filter(|node| node.is_out()).count() >= self.rollout.max_unavailable()
+    }
+
     /// Why a node may not be begun now; none when it may.
     ///
     /// A node that is out of service already takes nothing away. With more nodes out than allowed only those that were
