@@ -260,3 +260,6 @@ impl Contents for KeptOnly<'_> {
         self.0.content(digest, size).ok_or_else(gone)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! What goes out for a task that has ended.
 
+use cm_modules::Class;
 use cm_wire::{Change, Event, Mode, Outcome, Output, TaskResult};
 
 use super::Runner;
@@ -42,6 +43,10 @@ impl Runner<'_> {
             return;
         }
         let slot = &self.slots[result.task as usize];
+        // A check is never applied: that it differs is all there is to say.
+        if slot.class == Class::Check {
+            return;
+        }
         let journal = self.around.journal;
         let knowledge = Knowledge {
             node: self.around.node,

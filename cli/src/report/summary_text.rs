@@ -180,7 +180,7 @@ fn totals(header: &RunHeader, summary: &Summary, out: &mut String) {
     let changed = match header.mode {
         Mode::Plan => "would change",
         Mode::Apply => "changed",
-        Mode::Verify => "drifted",
+        Mode::Verify => "different",
     };
     let mut parts = vec![format!("{} ok", hosts.ok).green().to_string()];
     let mut add = |count: usize, word: &str, colour: fn(String) -> String| {
@@ -191,7 +191,9 @@ fn totals(header: &RunHeader, summary: &Summary, out: &mut String) {
     let drift = summary.drift.tally;
     if header.mode == Mode::Verify {
         add(drift.hosts_drifted, "drifted", |text| text.red().to_string());
-        add(hosts.changed.saturating_sub(drift.hosts_drifted), "pending", |text| text.yellow().to_string());
+        add(drift.hosts_pending, "pending", |text| text.yellow().to_string());
+        let otherwise = hosts.changed.saturating_sub(drift.hosts_drifted + drift.hosts_pending);
+        add(otherwise, changed, |text| text.yellow().to_string());
     } else {
         add(hosts.changed, changed, |text| text.yellow().to_string());
     }

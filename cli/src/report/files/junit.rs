@@ -109,7 +109,7 @@ fn inside(report: &HostReport, label: &TaskLabel, result: &TaskResult, verdict: 
         |task: u32| report.labels.get(task as usize).map_or_else(String::new, |label| label.id.to_string());
     match &result.outcome {
         Outcome::Ok => Inside::Nothing,
-        Outcome::Changed => differs(result, verdict),
+        Outcome::Changed => differs(label, result, verdict),
         Outcome::Failed { error, hint } => {
             let text = format!("{error}\n{}\nat {}", hint.as_deref().unwrap_or_default(), label.place);
             let message = error.lines().next().unwrap_or_default().to_owned();
@@ -128,10 +128,11 @@ fn inside(report: &HostReport, label: &TaskLabel, result: &TaskResult, verdict: 
     }
 }
 
-fn differs(result: &TaskResult, verdict: Option<&Verdict>) -> Inside {
+fn differs(label: &TaskLabel, result: &TaskResult, verdict: Option<&Verdict>) -> Inside {
     let attributes = drift_text::attributes(&result.changes);
     let Some(verdict) = verdict else {
-        return Inside::Failure { kind: "differs", message: attributes, text: String::new() };
+        let kind = if label.check { "check" } else { "differs" };
+        return Inside::Failure { kind, message: attributes, text: String::new() };
     };
     if let Some(waiver) = verdict.waived.first() {
         let by = waiver.by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
