@@ -430,7 +430,7 @@ impl ScenarioReader<'_> {
         reader.finish();
         let names: Vec<&str> = known.iter().map(String::as_str).collect();
         on.iter().for_each(|host| self.known(host, &names, "host"));
-        for find in finds.iter().filter(|find| !find.value.contains(':')) {
+        for find in finds.iter().filter(|find| find.value.trim().is_empty()) {
             self.diagnostics.push(
                 Diagnostic::error(format!("`{}` is not the id of a task", find.value))
                     .at(find.span, "`MODULE:SUBJECT` was expected")
