@@ -44,7 +44,12 @@ const UNDOING: [(&str, Release); 6] = [
 ];
 
 /// Hosts that are changed behind our back; one for each test.
-const DRIFTING: [(&str, Release); 2] = [("drifted", Release::Debian12), ("mended", Release::Debian13)];
+const DRIFTING: [(&str, Release); 4] = [
+    ("drifted", Release::Debian12),
+    ("mended", Release::Debian13),
+    ("watched", Release::Debian12),
+    ("fought", Release::Debian13),
+];
 
 /// Real hosts.
 pub struct Hosts {

@@ -48,3 +48,4 @@ mod terminal;
 mod text_modules;
 mod unreachable;
 mod values;
+mod watching;
