@@ -1,6 +1,7 @@
 //! What a developer or a new user runs: `cargo xtask demo` and `cargo xtask test`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
+mod ansible;
 mod demo;
 mod fuzz;
 mod packages;
@@ -18,12 +19,14 @@ fn main() {
         ["fuzz"] => fuzz::run("60"),
         ["fuzz", seconds] => fuzz::run(seconds),
         ["packages"] => packages::install(packages::ALL),
+        ["ansible"] => ansible::prepare(),
         _ => {
             eprintln!(
                 "usage: cargo xtask demo             set up, boot a three-host lab, run the main job\n       \
                  cargo xtask test [STEP]     all checks and tests, real hosts included; steps: {}\n       \
                  cargo xtask fuzz [SECONDS] damaged inputs for all readers, that long for each (60)\n       \
-                 cargo xtask packages        only install the Debian packages that lab and tests need",
+                 cargo xtask packages        only install the Debian packages that lab and tests need\n       \
+                 cargo xtask ansible         only install what inventories of Ansible are compared with",
                 test::names().join(", ")
             );
             std::process::exit(2);

@@ -171,7 +171,7 @@ fn apply(options: &Options, arguments: &Arguments, mode: Mode, held: Option<Held
         if let Some(file) = &arguments.out {
             keep(file, id, hosts, gathering, arguments)?;
         }
-        Ok(exit)
+        Ok(fleet.exit(exit))
     })
 }
 

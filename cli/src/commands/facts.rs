@@ -77,7 +77,7 @@ async fn gather(
         let columns = Some(arguments.columns.clone()).filter(|columns| !columns.is_empty());
         report::print_table(&table(&rows, &columns.unwrap_or_else(default)));
     }
-    Ok(exit)
+    Ok(fleet.exit(exit))
 }
 
 /// A row a host.

@@ -88,6 +88,7 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
         } else {
             Box::new(AnswersReporter::new(header, drive::is_watched()))
         };
-        drive::drive(run, reporter, Some(recorder), interrupt, |_| {}).await
+        let exit = drive::drive(run, reporter, Some(recorder), interrupt, |_| {}).await?;
+        Ok(fleet.exit(exit))
     })
 }

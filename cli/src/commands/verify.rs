@@ -178,7 +178,8 @@ impl Stage<'_> {
         run.options.paranoid = arguments.role.paranoid;
         runtime.block_on(async {
             let interrupt = Interrupt::watch();
-            drive::drive(run, reporter, Some(recorder), interrupt, |event| listen(event)).await
+            let exit = drive::drive(run, reporter, Some(recorder), interrupt, |event| listen(event)).await?;
+            Ok(fleet.exit(exit))
         })
     }
 }
