@@ -9,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cm_modules::{Node, former::Item, node::Command};
+use cm_modules::{
+    Node,
+    former::Item,
+    node::{Command, Finished},
+};
 use cm_wire::Trace;
 
 /// Things of one task that are asked about.
@@ -112,16 +116,31 @@ fn apt_command(text: &str, package: &str) -> Option<String> {
     })
 }
 
-/// When systemd saw a unit change its state last.
+/// When systemd saw a unit change its state last. Of one that it has forgotten since, because it is stopped and
+/// nothing refers to it, the last line of its log.
 fn unit_line(node: &dyn Node, unit: &str) -> Option<String> {
-    let query = ["systemctl", "show", "--property=ActiveState,StateChangeTimestamp", "--", unit];
-    let command = Command { deadline: Instant::now() + Duration::from_secs(10), ..Command::query(&query) };
-    let finished = node.run(&command).ok().filter(cm_modules::node::Finished::success)?;
+    let shown = ask(node, &["systemctl", "show", "--property=ActiveState,StateChangeTimestamp", "--", unit])?;
     let value = |name: &str| {
-        let mut lines = finished.output.stdout.lines();
+        let mut lines = shown.lines();
         lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).filter(|value| !value.is_empty())
     };
-    Some(format!("systemd: {} since {}", value("ActiveState")?, value("StateChangeTimestamp")?))
+    let state = value("ActiveState")?;
+    if let Some(since) = value("StateChangeTimestamp") {
+        return Some(format!("systemd: {state} since {since}"));
+    }
+    let said = ask(
+        node,
+        &["journalctl", "--quiet", "--no-pager", "--lines=1", "--output=short-iso", "--unit", unit],
+    )?;
+    let last = said.lines().last().filter(|line| !line.is_empty())?;
+    Some(format!("systemd: {state}; {last}"))
+}
+
+/// What a query prints; none where it fails.
+fn ask(node: &dyn Node, argv: &[&str]) -> Option<String> {
+    let command = Command { deadline: Instant::now() + Duration::from_secs(10), ..Command::query(argv) };
+    let finished = node.run(&command).ok().filter(Finished::success)?;
+    Some(finished.output.stdout)
 }
 
 #[cfg(test)]

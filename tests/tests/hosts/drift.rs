@@ -97,7 +97,7 @@ fn drift_is_told_from_what_is_pending_and_from_both() {
         "mode 0600 -> 0644",
         "dpkg.log: 20",
         "remove cm-lab-lib",
-        "systemd: inactive since",
+        "systemd: inactive",
         "1 host: 0 ok, 1 drifted",
         "4 drifted",
     ]);
