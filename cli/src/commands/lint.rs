@@ -2,8 +2,16 @@
 
 use clap::Args;
 use cm_plan::LoadOptions;
+use cm_roles::check_scenarios;
+use cm_syntax::Diagnostics;
 
-use crate::{exit::Exit, failure::Failure, fleet::Fleet, options::Options, report};
+use crate::{
+    exit::Exit,
+    failure::Failure,
+    fleet::{self, Fleet},
+    options::Options,
+    report,
+};
 
 #[derive(Args, Debug)]
 pub struct Arguments {
@@ -13,8 +21,23 @@ pub struct Arguments {
 }
 
 pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
-    let fleet =
-        Fleet::load_with(options, LoadOptions { set: arguments.set.clone(), ..LoadOptions::default() })?;
+    let load = LoadOptions { set: arguments.set.clone(), ..LoadOptions::default() };
+    // What is wrong with the scenarios of `cm test` is told with all else, and by no command that goes to hosts.
+    let fleet = match Fleet::load_with(options, load) {
+        Ok(fleet) => {
+            let mut diagnostics = Diagnostics::new();
+            check_scenarios(fleet.project.root(), fleet.project.sources(), &mut diagnostics);
+            if diagnostics.has_errors() {
+                return Err(Failure::Diagnostics(diagnostics, fleet.project.sources().clone()));
+            }
+            fleet
+        }
+        Err(Failure::Diagnostics(mut diagnostics, sources)) => {
+            check_scenarios(&fleet::root(options)?, &sources, &mut diagnostics);
+            return Err(Failure::Diagnostics(diagnostics, sources));
+        }
+        Err(failure) => return Err(failure),
+    };
     let project = &fleet.project;
     let (hosts, groups) = (project.inventory().hosts().len(), project.inventory().groups().len());
     let roles = project.roles().count();

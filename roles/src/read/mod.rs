@@ -8,7 +8,7 @@ mod values;
 
 pub use references::{means, subject_text};
 pub(crate) use task::COMMON;
-pub use scenario::{TESTS, read_scenarios};
+pub use scenario::{TESTS, check_scenarios, read_scenarios};
 
 use std::{
     collections::{BTreeMap, BTreeSet},

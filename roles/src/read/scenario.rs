@@ -30,7 +30,8 @@ pub fn read_scenarios(
 ) -> Vec<Scenario> {
     let mut unheard = Diagnostics::new();
     let params = opened(root, &World::default(), sources, &mut unheard, &[role.to_owned()]).raw.remove(role);
-    let params = params.flatten().map(|raw| raw.params).unwrap_or_default();
+    // A role that cannot be read has errors of its own; nothing can be said of its parameters.
+    let params = params.flatten().map(|raw| raw.params);
     let files = scenario_files(&root.join(ROLES).join(role).join(TESTS));
     let mut scenarios = Vec::new();
     for name in &files {
@@ -43,7 +44,7 @@ pub fn read_scenarios(
             }
         };
         let Some(node) = parse_collecting(sources, file, diagnostics) else { continue };
-        let reader = ScenarioReader { role, params: &params, sources, diagnostics };
+        let reader = ScenarioReader { role, params: params.as_deref(), sources, diagnostics };
         let Some(mut scenario) = reader.read(name, &node) else { continue };
         check(root, &mut scenario, file, sources, diagnostics);
         scenarios.push(scenario);
@@ -54,6 +55,15 @@ pub fn read_scenarios(
         scenarios.push(scenario);
     }
     scenarios
+}
+
+/// Checks the scenarios of all roles of a repository.
+pub fn check_scenarios(root: &Path, sources: &Sources, diagnostics: &mut Diagnostics) {
+    for role in own_roles(root) {
+        if root.join(ROLES).join(&role).join(TESTS).is_dir() {
+            read_scenarios(root, &role, sources, diagnostics);
+        }
+    }
 }
 
 /// Names of all `NAME.yaml` in a folder, sorted.
@@ -204,7 +214,7 @@ fn find(sources: &Sources, file: FileId, word: &str) -> Span {
 /// Reads the shape of one file.
 struct ScenarioReader<'a> {
     role: &'a str,
-    params: &'a [RoleParam],
+    params: Option<&'a [RoleParam]>,
     sources: &'a Sources,
     diagnostics: &'a mut Diagnostics,
 }
@@ -358,9 +368,10 @@ impl ScenarioReader<'_> {
 
     /// Values of the role's parameters: known names, and of their types where they hold no templates.
     fn param_values(&mut self, entries: &[Entry]) -> Vec<Setting> {
+        let Some(params) = self.params else { return settings(entries) };
         for entry in entries {
             let name = &entry.key.value;
-            match self.params.iter().find(|param| param.name.value == *name) {
+            match params.iter().find(|param| param.name.value == *name) {
                 Some(param) if !holds_template(&entry.value) => {
                     if let Err(wrong) = param.check_node(&entry.value) {
                         self.diagnostics.push(param.mismatch(&wrong, entry.value.span));
@@ -368,7 +379,7 @@ impl ScenarioReader<'_> {
                 }
                 Some(_) => {}
                 None => {
-                    let near = nearest(name, self.params.iter().map(|param| param.name.value.as_str()));
+                    let near = nearest(name, params.iter().map(|param| param.name.value.as_str()));
                     self.diagnostics.push(
                         Diagnostic::error(format!("role `{}` has no parameter `{name}`", self.role))
                             .at(entry.key.span, "unknown parameter")
@@ -450,3 +461,6 @@ impl ScenarioReader<'_> {
 fn settings(entries: &[Entry]) -> Vec<Setting> {
     entries.iter().map(|entry| Setting { name: entry.key.clone(), value: entry.value.clone() }).collect()
 }
+
+#[cfg(test)]
+mod tests;
