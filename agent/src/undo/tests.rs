@@ -18,6 +18,8 @@ use crate::{
     state_dir::StateDir,
 };
 
+mod modules;
+
 struct Host {
     _folder: tempfile::TempDir,
     root: PathBuf,
@@ -37,6 +39,10 @@ impl Contents for FromShelf<'_> {
             Some(content) => Ok(Content::Bytes(content.clone().into_bytes())),
             None => self.journal.fetch(digest, size),
         }
+    }
+
+    fn program(&self, digest: &Digest, size: u64) -> Result<PathBuf, Problem> {
+        self.journal.journal.programs().get(digest, || self.fetch(digest, size))
     }
 }
 

@@ -140,6 +140,17 @@ impl PathWas {
         Ok(changes)
     }
 
+    /// Whether it is a directory that is to go and holds something of others, which a command, or a module of
+    /// the repository, that would run before may take away: it goes only where that is so.
+    fn may_be_emptied(&self, context: &Context<'_>) -> Result<bool, Problem> {
+        let is_directory = self.stat(context)?.is_some_and(|stat| stat.kind == FileKind::Directory);
+        if self.former != Former::Absent || !is_directory || !context.disturbed {
+            return Ok(false);
+        }
+        let looking = format_args!("looking into {}", self.path.display());
+        Ok(context.node.commands_may_leave() && !context.node.list(&self.path).doing(looking)?.is_empty())
+    }
+
     /// Keeps what somebody else made of the file, beside it.
     fn keep_beside(&self, context: &Context<'_>, stat: &Stat) -> Result<String, Problem> {
         let beside = self.beside();
@@ -290,7 +301,11 @@ impl Resource for PathWas {
     }
 
     fn look(&self, context: &Context<'_>) -> Result<Seen, Problem> {
-        Ok(Seen::from_changes(self.differences(context)?))
+        let changes = self.differences(context)?;
+        if !changes.is_empty() && context.planning() && self.may_be_emptied(context)? {
+            return Ok(Seen::Unknown);
+        }
+        Ok(Seen::from_changes(changes))
     }
 
     fn keeps(&self, _context: &Context<'_>) -> Vec<Thing> {
