@@ -58,7 +58,7 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// The modules of the repository; none where there is no repository.
-fn custom(options: &Options) -> Result<CustomModules, Failure> {
+pub(super) fn custom(options: &Options) -> Result<CustomModules, Failure> {
     let root = match fleet::root(options) {
         Ok(root) => root,
         Err(failure) if options.repository.is_some() => return Err(failure),

@@ -27,9 +27,9 @@ enum File {
     Inventory,
 }
 
-pub fn run(_: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     let schema = match arguments.file {
-        File::Role => role::schema(),
+        File::Role => role::schema(&super::modules::custom(options)?),
         File::Inventory => inventory::schema(),
     };
     report::print(&format!("{schema:#}\n"));

@@ -1,6 +1,7 @@
 //! The schema of a role: from the very declarations by which modules read their parameters.
 
 use cm_modules::{Module, registry};
+use cm_roles::CustomModules;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -8,8 +9,8 @@ use super::{
     values::{duration, one_or_many, or_template, parameter, text},
 };
 
-/// The schema of `role.yaml`.
-pub fn schema() -> Value {
+/// The schema of `role.yaml`, with the modules of the repository.
+pub fn schema(custom: &CustomModules) -> Value {
     let list = |of: &str| json!({ "type": "array", "items": { "$ref": format!("#/definitions/{of}") } });
     let mut body = object(
         json!({
@@ -34,8 +35,8 @@ pub fn schema() -> Value {
     );
     body["definitions"] = json!({
         "param": param(),
-        "task": tasks(registry::MODULES, true),
-        "check": tasks(registry::CHECKS, false),
+        "task": tasks(registry::MODULES.iter().chain(custom.iter()), true),
+        "check": tasks(registry::CHECKS.iter(), false),
     });
     document("A role of cm", "roles/NAME/role.yaml", body)
 }
@@ -61,8 +62,8 @@ fn param() -> Value {
 }
 
 /// A task or check is one of its modules'; each tells its own keys.
-fn tasks(modules: &[Module], guarded: bool) -> Value {
-    json!({ "oneOf": modules.iter().map(|module| task(module, guarded)).collect::<Vec<_>>() })
+fn tasks<'a>(modules: impl Iterator<Item = &'a Module>, guarded: bool) -> Value {
+    json!({ "oneOf": modules.map(|module| task(module, guarded)).collect::<Vec<_>>() })
 }
 
 fn task(module: &Module, guarded: bool) -> Value {
