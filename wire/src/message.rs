@@ -11,6 +11,7 @@ use crate::{AddedTask, Begin, Change, Digest, Event, Facts, Task, Watch, Watched
 pub const AGENT_MARK: &[u8] = b"\x01cm-agent-1\n";
 
 /// From controller to agent.
+#[expect(clippy::large_enum_variant, reason = "a run begins once; the others are not kept in lists")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToAgent {
     /// Opens a run.

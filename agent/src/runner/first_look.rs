@@ -27,11 +27,16 @@ impl Runner<'_> {
         self.keep_initial();
 
         let all: Vec<usize> = (0..self.slots.len()).filter(|&index| self.is_looked_at(index)).collect();
+        self.look_gathering(all);
+    }
+
+    /// Looks at these, and again at those whose contents had to be asked for first.
+    pub(super) fn look_gathering(&mut self, indexes: Vec<usize>) {
         self.around.store.gather();
-        let looks = self.look_at(&all);
+        let looks = self.look_at(&indexes);
         let missing = self.around.store.get_gathered();
         let mut again = Vec::new();
-        for (index, look) in all.into_iter().zip(looks) {
+        for (index, look) in indexes.into_iter().zip(looks) {
             if missing && look.as_ref().is_err_and(ContentStore::put_off) {
                 again.push(index);
             }

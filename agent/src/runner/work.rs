@@ -19,7 +19,7 @@ struct Differing {
 }
 
 /// What has become of a task.
-struct TaskEnd {
+pub(super) struct TaskEnd {
     outcome: Outcome,
     changes: Vec<Change>,
     output: Option<cm_wire::Output>,
@@ -56,7 +56,7 @@ impl Runner<'_> {
         }
     }
 
-    fn do_task(&self, task: u32) -> TaskEnd {
+    pub(super) fn do_task(&self, task: u32) -> TaskEnd {
         let retries = self.slots[task as usize].task.retries;
         let mut attempts = 1;
         loop {
@@ -312,7 +312,7 @@ impl Runner<'_> {
         })
     }
 
-    fn report_result(&self, task: u32, result: TaskEnd, started: u64, took: u64) {
+    pub(super) fn report_result(&self, task: u32, result: TaskEnd, started: u64, took: u64) {
         let TaskEnd { outcome, changes, output, attempts } = result;
         self.report_whole(cm_wire::TaskResult { task, outcome, changes, started, took, output, attempts });
     }
