@@ -46,7 +46,8 @@ fn band<'a>(rollout: &'a Rollout, number: usize, batch: &'a Batch) -> Band<'a> {
         BatchState::Waiting if !going => ("not begun", None),
         BatchState::Done if rollout.direction == Direction::Forward => ("done", None),
         _ if rollout.direction == Direction::Back => {
-            let back = |node: &usize| matches!(rollout.nodes[*node].state, NodeState::Restored | NodeState::Pending);
+            let back =
+                |node: &usize| matches!(rollout.nodes[*node].state, NodeState::Restored | NodeState::Pending);
             (if batch.nodes.iter().all(back) { "rolled back" } else { "going back" }, None)
         }
         BatchState::Open if !going => ("left", None),

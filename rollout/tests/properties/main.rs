@@ -17,7 +17,7 @@ use choices::Choices;
 use world::World;
 
 /// How many worlds are tried, always the same ones; `CM_ROLLOUT_CASES` tries more.
-const CASES: u32 = 800;
+const CASES: u32 = 500;
 
 fn cases() -> u32 {
     std::env::var("CM_ROLLOUT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES)
@@ -72,6 +72,18 @@ fn without_troubles_all_are_upgraded_once() {
         world.comes_to_its_end();
         assert_eq!(world.rollout.ended.map(|(_, outcome)| outcome), Some(cm_rollout::Outcome::Done));
         world.watch.everybody_was_applied_once();
+    });
+}
+
+/// Who stays away holds nobody up for ever: it ends, or a person is asked, within its deadline.
+#[test]
+fn with_nodes_that_stay_away_it_ends_or_asks() {
+    in_every_world(120, |choices| {
+        let mut world = World::new(choices);
+        while choices.any_left() {
+            world.something_happens(choices);
+        }
+        world.ends_or_asks();
     });
 }
 
