@@ -54,6 +54,8 @@ pub fn redact(event: Event, redactor: &Redactor) -> Event {
     let clean = |text: String| redactor.apply(&text).into_owned();
     let clean_changes = |changes: &mut Vec<Change>| {
         for change in changes {
+            // Named by a module of the repository, it may be anything.
+            change.attribute = clean(std::mem::take(&mut change.attribute));
             change.before = change.before.take().map(clean);
             change.after = change.after.take().map(clean);
             change.diff = change.diff.take().map(clean);
