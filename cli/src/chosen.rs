@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use cm_engine::ProjectPlanner;
-use cm_plan::LoadOptions;
+use cm_plan::{LoadOptions, RolloutOverrides, RolloutSpec};
 
 use crate::{
     failure::{self, Failure},
@@ -84,6 +84,17 @@ impl Asked<'_> {
 }
 
 impl Chosen {
+    /// How its roles are rolled out.
+    ///
+    /// # Errors
+    /// Where the roles disagree, or the command line is wrong.
+    pub fn rollout(&self, overrides: &RolloutOverrides) -> Result<RolloutSpec, Failure> {
+        let project = &self.fleet.project;
+        project
+            .rollout(&self.wanted, overrides)
+            .map_err(|diagnostics| Failure::Diagnostics(diagnostics, project.sources().clone()))
+    }
+
     /// What compiles the roles for each host; checks, orphans and pruning as the command wants them.
     #[must_use]
     pub fn planner(&self, role: &RoleArguments) -> ProjectPlanner {

@@ -93,8 +93,8 @@ pub fn state_failure(error: StateError) -> Failure {
     failure.maybe_hint(hint)
 }
 
-/// Opens the state database without reading the whole repository: history must be readable when a role is broken.
-pub fn open_state(options: &Options) -> Result<RedbStore, Failure> {
+/// The state database's file, without reading the whole repository.
+pub fn state_file_of(options: &Options) -> Result<PathBuf, Failure> {
     let root = root(options)?;
     let sources = cm_syntax::Sources::new();
     let mut diagnostics = cm_syntax::Diagnostics::new();
@@ -102,7 +102,12 @@ pub fn open_state(options: &Options) -> Result<RedbStore, Failure> {
     if diagnostics.has_errors() {
         return Err(Failure::Diagnostics(diagnostics, sources));
     }
-    open_store(&state_path(&root, &settings)).map_err(state_failure)
+    Ok(state_path(&root, &settings))
+}
+
+/// Opens the state database without reading the whole repository: history must be readable when a role is broken.
+pub fn open_state(options: &Options) -> Result<RedbStore, Failure> {
+    open_store(&state_file_of(options)?).map_err(state_failure)
 }
 
 /// Opens a state database and ends the runs of controllers that were killed: whoever comes next notices.

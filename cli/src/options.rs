@@ -45,6 +45,19 @@ pub enum When {
 }
 
 impl Options {
+    /// Those by which a command reads its repository again while it works.
+    pub fn of_repository(root: PathBuf, inventory: Vec<String>) -> Self {
+        Self {
+            repository: Some(root),
+            inventory,
+            json: false,
+            quiet: true,
+            verbose: false,
+            color: When::Auto,
+            command: commands::Command::lint(),
+        }
+    }
+
     /// Applies `--color`; NO_COLOR and terminals are seen to by anstream.
     pub fn colour(&self) {
         match self.color {
@@ -61,7 +74,7 @@ impl Options {
 }
 
 /// What all commands that go to hosts share.
-#[derive(Args, Debug, Clone)]
+#[derive(Args, Debug, Clone, Default)]
 pub struct RunArguments {
     /// Only hosts that are also in this target.
     #[arg(long, value_name = "TARGET")]
@@ -84,7 +97,7 @@ pub struct RunArguments {
 }
 
 /// What commands that compile roles share.
-#[derive(Args, Debug, Clone)]
+#[derive(Args, Debug, Clone, Default)]
 pub struct RoleArguments {
     /// Set a variable, stronger than everything else; the value is read as YAML.
     #[arg(long = "set", value_name = "KEY=VALUE")]

@@ -33,7 +33,7 @@ pub use event_channel::{EventReceiver, EventSender, event_channel};
 pub use ledger::NodeLedger;
 pub use part::part_of;
 pub use project_planner::{ProjectPlanner, catalog_of};
-pub use promise::{Promise, Promises};
+pub use promise::{Promise, Promises, catalog_digest};
 pub use session::AgentError;
 pub use target::{HostTarget, Reach, SshReach};
 pub use watch::{WatchEvent, watch};

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use cm_wire::{BARRIER, Digest, Task};
 
-use crate::TaskLabel;
+use crate::{HostCatalog, TaskLabel};
 
 /// What a plan found for one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,12 @@ pub enum Promises {
     Told,
     /// Each host's must hold, by name; a host that has none is refused.
     Held(Arc<HashMap<String, Promise>>),
+}
+
+/// The digest of what a catalog wants of its host.
+#[must_use]
+pub fn catalog_digest(catalog: &HostCatalog) -> Digest {
+    digest(&catalog.tasks, &catalog.labels)
 }
 
 /// The digest of a catalog's tasks: what they want, not the order they come to it in.

@@ -35,7 +35,7 @@ mod settings;
 mod variables;
 mod waivers;
 
-pub use cm_roles::{Gate, GateKind, RolloutHook, TaskList, judge};
+pub use cm_roles::{Argument, Gate, GateKind, RolloutHook, TaskList, judge};
 pub use compile::{HostPlan, Request, TaskOrigin};
 pub use content::ContentSource;
 pub use facts::FactsBook;

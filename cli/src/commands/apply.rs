@@ -58,6 +58,18 @@ pub fn run(options: &Options, arguments: &Arguments, mode: Mode) -> Result<Exit,
     }
 }
 
+/// Shows what `cm apply` would do with these words.
+pub fn show_plan(
+    options: &Options,
+    words: &[String],
+    role: &RoleArguments,
+    run: &RunArguments,
+) -> Result<Exit, Failure> {
+    let arguments =
+        Arguments { words: words.to_vec(), out: None, role: role.clone(), prune: false, run: run.clone() };
+    apply(options, &arguments, Mode::Plan, None)
+}
+
 /// Does what a plan said, and nothing else.
 fn apply_file(options: &Options, given: &Arguments, file: &Path) -> Result<Exit, Failure> {
     let role = &given.role;

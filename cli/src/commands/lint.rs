@@ -13,7 +13,7 @@ use crate::{
     report,
 };
 
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub struct Arguments {
     /// Set a variable as `cm apply` would.
     #[arg(long = "set", value_name = "KEY=VALUE")]

@@ -13,6 +13,7 @@ mod lint;
 mod modules;
 mod node;
 mod rollback;
+mod rollout;
 mod run;
 mod schema;
 mod secrets;
@@ -21,6 +22,9 @@ mod state;
 mod test;
 mod vars;
 mod verify;
+
+pub use rollback::NoTasks;
+pub use run::OneCommand;
 
 use clap::Subcommand;
 
@@ -53,6 +57,8 @@ pub enum Command {
     History(history::Arguments),
     /// Show one run.
     Show(show::Arguments),
+    /// Apply in batches with gates, watched and steered from any terminal.
+    Rollout(Box<rollout::Arguments>),
     /// Take back what a run changed: hosts as they were before it.
     Rollback(rollback::Arguments),
     /// Take roles off hosts: what they put there becomes what it was before.
@@ -78,6 +84,13 @@ pub enum Command {
     ManualPages(completions::ManualArguments),
 }
 
+impl Command {
+    /// The command that only reads.
+    pub fn lint() -> Self {
+        Self::Lint(lint::Arguments::default())
+    }
+}
+
 /// Runs the command.
 pub fn run(options: &Options) -> Result<Exit, Failure> {
     match &options.command {
@@ -93,6 +106,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         Command::Vars(arguments) => vars::run(options, arguments),
         Command::History(arguments) => history::run(options, arguments),
         Command::Show(arguments) => show::run(options, arguments),
+        Command::Rollout(arguments) => rollout::run(options, arguments),
         Command::Rollback(arguments) => rollback::run(options, arguments),
         Command::Cleanup(arguments) => cleanup::run(options, arguments),
         Command::State(arguments) => state::run(options, arguments),

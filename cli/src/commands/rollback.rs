@@ -43,7 +43,7 @@ pub struct Arguments {
 }
 
 /// Nodes make the tasks themselves.
-struct NoTasks;
+pub struct NoTasks;
 
 impl Planner for NoTasks {
     fn needs_other_facts(&self) -> bool {

@@ -32,8 +32,9 @@ pub struct Arguments {
 }
 
 /// A catalog of one command, the same for all hosts.
-struct OneCommand {
-    command: String,
+pub struct OneCommand {
+    /// For `/bin/sh`.
+    pub command: String,
 }
 
 impl Planner for OneCommand {

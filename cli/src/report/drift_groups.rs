@@ -136,3 +136,78 @@ impl DriftGroups {
         groups
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{RunHeader, drift_text};
+
+    fn verdict(kind: VerdictKind) -> Arc<Verdict> {
+        Arc::new(Verdict {
+            kind,
+            drift: Vec::new(),
+            applied: None,
+            traces: Vec::new(),
+            waived: Vec::new(),
+            expired: Vec::new(),
+        })
+    }
+
+    fn label(id: &str) -> TaskLabel {
+        TaskLabel { id: id.into(), role: "web".into(), place: "x:1:1".into(), check: false, added: false }
+    }
+
+    #[test]
+    fn a_thousand_hosts_with_the_same_drift_are_one_line_and_drift_comes_first() {
+        let mut groups = DriftGroups::default();
+        let changed = |found: &str| vec![Change::new("mode", Some(found.into()), Some("0644".into()))];
+        for number in 1..=1000 {
+            let host: Arc<str> = format!("web{number:04}").into();
+            let pending = verdict(VerdictKind::Pending);
+            let drift = verdict(VerdictKind::Drift);
+            groups.add(&host, &label("file:/new"), &changed("absent"), &pending);
+            let found = if number == 7 { "0777" } else { "0600" };
+            groups.add(&host, &label("file:/a"), &changed(found), &drift);
+            groups.end_host([&pending, &drift].into_iter());
+        }
+        let told: Vec<(&str, usize)> =
+            groups.sorted().iter().map(|group| (&*group.task.id, group.hosts.len())).collect();
+        assert_eq!(told, [("file:/a", 999), ("file:/a", 1), ("file:/new", 1000)]);
+        let tally = groups.tally;
+        assert_eq!(
+            (tally.drift, tally.pending, tally.hosts_drifted, tally.hosts_pending),
+            (1000, 1000, 1000, 0)
+        );
+        let header = RunHeader {
+            run: "1".into(),
+            mode: cm_wire::Mode::Verify,
+            command: "verify",
+            hosts: 1000,
+            diff: true,
+            verbosity: 1,
+        };
+        let text = drift_text::render(&header, &groups);
+        for part in [
+            "999 hosts: web[0001-0006,0008-1000]",
+            "    mode 0644 -> 0600",
+            "mode 0777 (wanted 0644)",
+            "1000 hosts: web[0001-1000]",
+        ] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+        assert!(text.lines().count() < 12, "{text}");
+    }
+
+    #[test]
+    fn what_is_not_kept_is_counted() {
+        let mut groups = DriftGroups::default();
+        let verdict = verdict(VerdictKind::Drift);
+        for number in 0..GROUPS_KEPT + 5 {
+            groups.add(&"web1".into(), &label(&format!("file:/{number}")), &[], &verdict);
+        }
+        assert_eq!(
+            (groups.sorted().len(), groups.more, groups.tally.drift),
+            (GROUPS_KEPT, 5, GROUPS_KEPT + 5)
+        );
+    }
+}

@@ -131,8 +131,13 @@ impl<H: Hands, K: Keeper> Driver<'_, H, K> {
                     }
                 }
                 _ = listen.tick() => {
-                    for command in self.keeper.said() {
+                    let said = self.keeper.said();
+                    let any = !said.is_empty();
+                    for command in said {
                         self.command(command)?;
+                    }
+                    if any {
+                        self.keeper.heard();
                     }
                 }
                 _ = try_again.tick() => self.probe(),

@@ -31,6 +31,9 @@ pub trait Keeper: Send {
 
     /// What operators have said at other terminals since the last call; must be cheap.
     fn said(&mut self) -> Vec<Command>;
+
+    /// What [`said`](Self::said) gave is part of what was kept: only now may it be forgotten.
+    fn heard(&mut self);
 }
 
 /// Does pieces of work; each may be asked for twice, after a crash.
