@@ -30,6 +30,7 @@ mod harness;
 mod harness_look;
 mod harness_script;
 mod harness_whole;
+mod inventories;
 mod large;
 mod no_agent;
 mod no_secret_left;
