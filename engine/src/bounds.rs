@@ -214,9 +214,10 @@ impl Bounds {
     /// Keeps what is told of a task's history while there is room; then only what the verdict needs.
     pub fn keep_standing(&mut self, standing: &mut Standing) {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let traces = standing.traces.iter().map(|trace| {
-            size_of_val(trace) + trace.item.len() + text(&trace.owner) + text(&trace.log)
-        });
+        let traces = standing
+            .traces
+            .iter()
+            .map(|trace| size_of_val(trace) + trace.item.len() + text(&trace.owner) + text(&trace.log));
         let touched = match &standing.touched {
             Touched::Yes(changes) => changes.iter().map(weight_of).sum(),
             _ => 0,
@@ -406,5 +407,27 @@ mod tests {
             }
         }
         assert!((LIVE..LIVE + LIVE_PIECE).contains(&passed), "{passed}");
+    }
+
+    #[test]
+    fn a_history_is_cut_to_what_a_person_reads_and_counted_like_results() {
+        let long = || Some("x".repeat(NAME * 2));
+        let change = Change { attribute: "mode".into(), before: long(), after: long(), diff: long() };
+        let mut bounds = Bounds::new(2000, 0);
+        let mut kept = 0;
+        for task in 0..2000 {
+            let touched = Touched::Yes(vec![change.clone(); 500]);
+            let standing = Standing { applied: None, moved: false, touched, traces: Vec::new() };
+            let event = Event::Standing { task, standing: Box::new(standing) };
+            let Ok(Some(Event::Standing { mut standing, .. })) = bounds.admit(event) else { panic!() };
+            bounds.keep_standing(&mut standing);
+            let Touched::Yes(changes) = &standing.touched else { panic!("the verdict is still the same") };
+            assert!(!changes.is_empty() && changes.len() <= CHANGES_OF_A_TASK);
+            kept += changes.iter().map(weight_of).sum::<usize>();
+        }
+        assert!(kept <= KEPT + 2000 * 256, "{kept}");
+        let nobody = Standing { applied: None, moved: false, touched: Touched::No, traces: Vec::new() };
+        let event = Event::Standing { task: 2000, standing: Box::new(nobody) };
+        assert!(bounds.admit(event).is_err());
     }
 }

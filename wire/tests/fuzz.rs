@@ -4,8 +4,9 @@ use std::fmt::Debug;
 
 use cm_fuzz::{Target, answer, fuzz};
 use cm_wire::{
-    Change, ContentRef, Digest, Event, Facts, FromAgent, Interface, Mount, Outcome, Output, Refusal, Stream,
-    Task, TaskResult, ToAgent, TreeEntry, TreeKind, Value, Watch, Watched, decode, encode,
+    Applied, Change, ContentRef, Digest, Event, Facts, FromAgent, Interface, Mount, Outcome, Output, Refusal,
+    Standing, Stream, Task, TaskResult, ToAgent, Touched, Trace, TreeEntry, TreeKind, Value, Watch, Watched,
+    decode, encode,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
