@@ -209,7 +209,7 @@ impl Watcher<'_> {
 
     /// Calls the bus where that is due.
     fn call_bus(&self, ears: &mut Ears, pace: &mut Pace, now: Instant) {
-        if ears.bus.is_some() || !ears.call.is_some_and(|at| now >= at) {
+        if ears.bus.is_some() || ears.call.is_none_or(|at| now < at) {
             return;
         }
         match UnitSignals::connect(&ears.subjects.units) {
