@@ -11,9 +11,13 @@
 //! let targets = ["web1", "web2"].map(Target::named);
 //! let mut rollout = Rollout::new("r1", "nginx on web", Strategy::default(), Hooks::default(), targets.to_vec())?;
 //! let actions = rollout.step(Moment(0), Input::Start);
-//! let [Action::Do { ticket, work: Work::Apply { node, .. } }, ..] = &actions[..] else { panic!() };
+//! let work: Vec<_> = actions.iter().filter_map(|action| match action {
+//!     Action::Do { ticket, work } => Some((*ticket, work)),
+//!     _ => None,
+//! }).collect();
+//! let [(ticket, Work::Apply { node, .. })] = work[..] else { panic!() };
 //! assert_eq!(node, "web1"); // the canary, alone
-//! rollout.step(Moment(1_000), Input::Answered { ticket: *ticket, answer: Answer::Applied { changed: true } });
+//! rollout.step(Moment(1_000), Input::Answered { ticket, answer: Answer::Applied { changed: true } });
 //! # Ok::<(), cm_rollout::StrategyError>(())
 //! ```
 

@@ -10,7 +10,7 @@ impl Machine<'_> {
     pub(super) fn advance_back(&mut self) {
         self.rollout.blocked = None;
         let mut kept_back = None;
-        for (place, course) in self.to_take_back() {
+        for (place, course) in self.not_yet_back() {
             if !self.rollout.paused.is_empty() {
                 break;
             }
@@ -43,7 +43,7 @@ impl Machine<'_> {
     }
 
     /// Who is still to be taken back, in order.
-    fn to_take_back(&mut self) -> Vec<(usize, Course)> {
+    fn not_yet_back(&mut self) -> Vec<(usize, Course)> {
         let mut places = Vec::new();
         for place in 0..self.rollout.nodes.len() {
             let node = &self.rollout.nodes[place];
