@@ -30,6 +30,7 @@ const STEPS: &[Step] = &[
     ("release", release),
     ("tests", tests),
     ("hosts", hosts),
+    ("roles", roles),
     ("docs", docs),
 ];
 
@@ -127,6 +128,32 @@ fn hosts(tally: &mut Tally) -> Result<()> {
     counted(cargo(&arguments).env("CM_PROGRAM", &program), tally)
 }
 
+/// The roles that ship, each on fresh hosts, with the release build: two scenarios at once.
+fn roles(tally: &mut Tally) -> Result<()> {
+    let program = shell::root().join("target/release/cm");
+    if !program.exists() {
+        release(tally)?;
+    }
+    let program = program.to_string_lossy().into_owned();
+    let mut command = shell::command(&program, &["test", "--library", "--forks", "2", "--color", "never"]);
+    println!("$ {}", shell::show(&command));
+    let output = command.stdin(Stdio::null()).output()?;
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    print!("{stderr}{stdout}");
+    if stderr.contains("no hosts can be made") {
+        tally.skipped.push("skipped: the roles that ship: no hosts can be made here".to_owned());
+        return Ok(());
+    }
+    // The last line: `23 ok, 0 failed`.
+    let last = stdout.lines().last().unwrap_or_default();
+    tally.passed += number_before(last, "ok");
+    tally.failed += number_before(last, "failed");
+    if !output.status.success() {
+        bail!("`{}` ended with {}", shell::show(&command), output.status);
+    }
+    Ok(())
+}
+
 fn docs(_: &mut Tally) -> Result<()> {
     let mut command = cargo(&["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"]);
     shell::run(command.env("RUSTDOCFLAGS", "--deny warnings").env("CM_AGENT_PROGRAM", "none"))
@@ -160,7 +187,7 @@ fn counted(command: &mut std::process::Command, tally: &mut Tally) -> Result<()>
 }
 
 fn number_before(text: &str, word: &str) -> u64 {
-    let words: Vec<&str> = text.split([' ', ';']).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = text.split([' ', ';', ',']).filter(|word| !word.is_empty()).collect();
     let at = words.iter().position(|found| *found == word);
     at.and_then(|at| words.get(at.checked_sub(1)?)?.parse().ok()).unwrap_or(0)
 }
