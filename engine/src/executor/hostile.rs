@@ -10,10 +10,16 @@ use cm_transport::{
 use cm_wire::{Change, FRAME_LIMIT, Mode, Output, Refusal, Stream, ToAgent, decode, encode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use super::{trouble::REASON, *};
+use cm_wire::{Told, Watched};
+
+use super::{
+    trouble::REASON,
+    watching::{End, Watching},
+    *,
+};
 use crate::{
-    AgentPrograms, Become, OtherFacts, PlanFailure, Planner, Run, RunOptions, Stop, bounds, event_channel,
-    target::Reach,
+    AgentPrograms, Become, OtherFacts, PlanFailure, Planner, Run, RunOptions, Stop, WatchEvent, bounds,
+    event_channel, target::Reach,
 };
 
 /// A content that the fake catalog has; larger than anything that could be buffered on the way.
@@ -109,10 +115,69 @@ async fn run_with<F: Future<Output = Wire> + Send + 'static>(
 ) -> (HostEnd, Vec<TaskResult>, usize) {
     let node = Node(Some(Box::new(|wire| Box::pin(script(wire)))));
     let (sender, mut receiver) = event_channel();
+    let (target, shared) = surroundings(Mode::Apply, sender);
+    let permit = Arc::clone(&shared.forks).acquire_owned().await.unwrap();
+    let mut work = Work::new(&target.name, &shared);
+    drop(shared);
+    let work = async move {
+        let end = work.serve(Connection::new(node), &target, permit, Instant::now()).await;
+        // The last sender of events goes here, which ends the counting.
+        (end, std::mem::take(&mut work.results))
+    };
+    let counting = async {
+        let mut count = 0;
+        while receiver.recv().await.is_some() {
+            count += 1;
+        }
+        count
+    };
+    let both = async { tokio::join!(work, counting) };
+    let ended = tokio::time::timeout(Duration::from_secs(20), both).await;
+    let ((end, results), count) = ended.expect("the host's part of the run ends");
+    (end, results, count)
+}
+
+/// Watches the host with this node behind it until it is lost; fails when it is not. What was told, and why.
+async fn watch_with<F: Future<Output = Wire> + Send + 'static>(
+    script: impl FnOnce(Wire) -> F + Send + 'static,
+) -> (Vec<WatchEvent>, String) {
+    let node = Node(Some(Box::new(|wire| Box::pin(script(wire)))));
+    let (sender, _events) = event_channel();
+    let (target, shared) = surroundings(Mode::Verify, sender);
+    let permit = Arc::clone(&shared.forks).acquire_owned().await.unwrap();
+    let Ok(link) = Link::over(Connection::new(node), &target, &shared).await else {
+        panic!("the node says hello")
+    };
+    let (tell, mut told) = mpsc::channel(16);
+    let mut watching = Watching::new(target, Duration::ZERO, tell);
+    let watch = async move {
+        let end = watching.over(link, &shared, permit).await;
+        // The last sender goes with it.
+        drop(watching);
+        end
+    };
+    let hearing = async {
+        let mut events = Vec::new();
+        while let Some(event) = told.recv().await {
+            events.push(event);
+        }
+        events
+    };
+    let both = async { tokio::join!(watch, hearing) };
+    let ended = tokio::time::timeout(Duration::from_secs(20), both).await;
+    let (end, events) = ended.expect("the watch of the host ends");
+    match end {
+        End::Lost(trouble) => (events, format!("{}: {}", trouble.what, trouble.causes[0])),
+        End::Stopped => panic!("nobody stopped it"),
+    }
+}
+
+/// A host, and what its executor shares with others.
+fn surroundings(mode: Mode, sender: crate::EventSender) -> (HostTarget, Arc<Shared>) {
     let options = RunOptions {
         run: "1".into(),
         holder: "test".into(),
-        mode: Mode::Apply,
+        mode,
         diff: true,
         fail_fast: false,
         forks: 1,
@@ -140,25 +205,7 @@ async fn run_with<F: Future<Output = Wire> + Send + 'static>(
         become_password: None,
         place: None,
     };
-    let permit = Arc::clone(&shared.forks).acquire_owned().await.unwrap();
-    let mut work = Work::new(&target.name, &shared);
-    drop(shared);
-    let work = async move {
-        let end = work.serve(Connection::new(node), &target, permit, Instant::now()).await;
-        // The last sender of events goes here, which ends the counting.
-        (end, std::mem::take(&mut work.results))
-    };
-    let counting = async {
-        let mut count = 0;
-        while receiver.recv().await.is_some() {
-            count += 1;
-        }
-        count
-    };
-    let both = async { tokio::join!(work, counting) };
-    let ended = tokio::time::timeout(Duration::from_secs(20), both).await;
-    let ((end, results), count) = ended.expect("the host's part of the run ends");
-    (end, results, count)
+    (target, shared)
 }
 
 /// The first cause of the host's trouble.
@@ -382,4 +429,65 @@ async fn what_a_node_says_when_it_refuses_is_cut() {
     })
     .await;
     assert!(trouble(end).len() < 2 * REASON);
+}
+
+#[tokio::test]
+async fn a_watch_tells_what_is_new_and_no_more() {
+    let (events, why) = watch_with(|mut wire| async move {
+        let told = |outcome: Outcome| {
+            FromAgent::Watched(Watched::Verdicts(vec![Told {
+                result: TaskResult { outcome, ..ended(0) },
+                standing: None,
+            }]))
+        };
+        wire.hello().await;
+        wire.events([Event::Ended(TaskResult { outcome: Outcome::Ok, ..ended(0) }), Event::Ended(ended(1))])
+            .await;
+        wire.say(FromAgent::Done).await;
+        wire.say(FromAgent::Watched(Watched::Standing { unseen: vec![1, 7] })).await;
+        wire.say(FromAgent::Alive).await;
+        for outcome in [Outcome::Changed, Outcome::Changed, Outcome::Ok, Outcome::Ok] {
+            wire.say(told(outcome)).await;
+        }
+        wire.say(FromAgent::Hello(Box::default())).await;
+        wire
+    })
+    .await;
+    assert!(why.contains("hello twice"), "{why}");
+    let said: Vec<String> = events
+        .iter()
+        .map(|event| match event {
+            WatchEvent::Standing { unseen, .. } => format!("stands {unseen:?}"),
+            WatchEvent::Verdict { task, result, at_start, .. } => {
+                format!("{} {:?} {at_start}", task.id, result.outcome)
+            }
+            other => format!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        said,
+        ["file:/b Changed true", "stands [\"file:/b\"]", "file:/a Changed false", "file:/a Ok false",]
+    );
+}
+
+#[tokio::test]
+async fn a_watch_that_talks_without_end_ends() {
+    let (events, why) = watch_with(|mut wire| async move {
+        wire.hello().await;
+        for _ in 0..5000 {
+            wire.say(FromAgent::Watched(Watched::Note("x".repeat(1000)))).await;
+        }
+        wire
+    })
+    .await;
+    assert!(why.contains("notices without end"), "{why}");
+    assert!(events.len() < 2000, "{}", events.len());
+    let (_, why) = watch_with(|mut wire| async move {
+        wire.hello().await;
+        let result = ended(2);
+        wire.say(FromAgent::Watched(Watched::Verdicts(vec![Told { result, standing: None }]))).await;
+        wire
+    })
+    .await;
+    assert!(why.contains("task number 2"), "{why}");
 }

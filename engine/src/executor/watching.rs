@@ -29,7 +29,8 @@ const WORDS: (usize, usize) = (1000, 20);
 const ASKS: (usize, usize) = (1000, 50);
 
 /// How a connection came to its end.
-enum End {
+#[derive(Debug)]
+pub(super) enum End {
     /// The watch is over.
     Stopped,
     /// For this reason.
@@ -44,13 +45,7 @@ pub(crate) async fn watch_host(
     events: mpsc::Sender<WatchEvent>,
 ) {
     let host = Arc::clone(&target.name);
-    let mut watching = Watching {
-        target,
-        look_every: u32::try_from(look_every.as_secs()).unwrap_or(u32::MAX),
-        events,
-        differing: HashMap::new(),
-        stood: false,
-    };
+    let mut watching = Watching::new(target, look_every, events);
     let mut pause = FIRST_PAUSE;
     loop {
         let begun = Instant::now();
@@ -79,7 +74,7 @@ pub(crate) async fn watch_host(
 }
 
 /// What is known of a host over all its connections.
-struct Watching {
+pub(super) struct Watching {
     target: HostTarget,
     look_every: u32,
     events: mpsc::Sender<WatchEvent>,
@@ -90,6 +85,12 @@ struct Watching {
 }
 
 impl Watching {
+    /// A host that was not watched before.
+    pub(super) fn new(target: HostTarget, look_every: Duration, events: mpsc::Sender<WatchEvent>) -> Self {
+        let look_every = u32::try_from(look_every.as_secs()).unwrap_or(u32::MAX);
+        Self { target, look_every, events, differing: HashMap::new(), stood: false }
+    }
+
     async fn tell(&self, event: WatchEvent) {
         // Who no longer listens is stopping.
         let _ = self.events.send(event).await;
@@ -106,10 +107,19 @@ impl Watching {
             opened = Link::open(&self.target, shared) => opened,
             () = shared.stop.cancelled() => return End::Stopped,
         };
-        let mut link = match opened {
-            Ok(link) => link,
-            Err(trouble) => return End::Lost(trouble),
-        };
+        match opened {
+            Ok(link) => self.over(link, shared, permit).await,
+            Err(trouble) => End::Lost(trouble),
+        }
+    }
+
+    /// All that comes after the agent was started.
+    pub(super) async fn over(
+        &mut self,
+        mut link: Link,
+        shared: &Arc<Shared>,
+        permit: OwnedSemaphorePermit,
+    ) -> End {
         shared.facts.give(&self.target.name, Some(Arc::clone(&link.facts))).await;
         let mut work = Work::new(&self.target.name, shared);
         let end = match work.catalog(&mut link, permit).await {
