@@ -413,10 +413,10 @@ mod tests {
     fn a_history_is_cut_to_what_a_person_reads_and_counted_like_results() {
         let long = || Some("x".repeat(NAME * 2));
         let change = Change { attribute: "mode".into(), before: long(), after: long(), diff: long() };
-        let mut bounds = Bounds::new(2000, 0);
+        let mut bounds = Bounds::new(40, 0);
         let mut kept = 0;
-        for task in 0..2000 {
-            let touched = Touched::Yes(vec![change.clone(); 500]);
+        for task in 0..40 {
+            let touched = Touched::Yes(vec![change.clone(); 100]);
             let standing = Standing { applied: None, moved: false, touched, traces: Vec::new() };
             let event = Event::Standing { task, standing: Box::new(standing) };
             let Ok(Some(Event::Standing { mut standing, .. })) = bounds.admit(event) else { panic!() };
@@ -425,9 +425,9 @@ mod tests {
             assert!(!changes.is_empty() && changes.len() <= CHANGES_OF_A_TASK);
             kept += changes.iter().map(weight_of).sum::<usize>();
         }
-        assert!(kept <= KEPT + 2000 * 256, "{kept}");
+        assert!(kept <= KEPT + 40 * 256, "{kept}");
         let nobody = Standing { applied: None, moved: false, touched: Touched::No, traces: Vec::new() };
-        let event = Event::Standing { task: 2000, standing: Box::new(nobody) };
+        let event = Event::Standing { task: 40, standing: Box::new(nobody) };
         assert!(bounds.admit(event).is_err());
     }
 }
