@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cm_agent::{session, state_dir::StateDir};
+use cm_agent::{lock::RunLock, session, state_dir::StateDir};
 use cm_wire::{
     AGENT_MARK, Begin, ContentRef, Digest, FromAgent, Looks, Mode, Outcome, Task, TaskResult, ToAgent, Value,
     Watch, Watched, decode, encode,
@@ -193,4 +193,27 @@ fn a_watch_ends_when_the_controller_says_so_and_answers_its_signs_of_life() {
     while !ended {
         ended = matches!(session.from.recv_timeout(LIMIT), Err(RecvTimeoutError::Disconnected));
     }
+}
+
+#[test]
+fn what_a_run_changes_is_looked_at_when_it_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f");
+    fs::write(&path, "x").unwrap();
+    let home = folder.path().join("cm");
+    fs::create_dir(&home).unwrap();
+    let mut session = Session::watching(&home, vec![file(&path, "x")]);
+    session.stands();
+    let lock = StateDir::at(home).lock();
+    let lock = RunLock::take(&lock, "run 1 of anna", Duration::ZERO, |_| {}, || false).unwrap();
+    fs::write(&path, "half").unwrap();
+    // Verdicts that came before would be skipped here, and missed below.
+    let note = session.until(|message| match message {
+        FromAgent::Watched(Watched::Note(text)) => Some(text),
+        FromAgent::Watched(Watched::Verdicts(told)) => panic!("{told:?}"),
+        _ => None,
+    });
+    assert!(note.starts_with("run 1 of anna is at work here"), "{note}");
+    drop(lock);
+    assert_eq!(session.verdict().outcome, Outcome::Changed);
 }
