@@ -51,6 +51,14 @@ const DRIFTING: [(&str, Release); 4] = [
     ("fought", Release::Debian13),
 ];
 
+/// Hosts of a cluster that is upgraded member by member while a client writes.
+const CLUSTER: [(&str, Release); 4] = [
+    ("member1", Release::Debian12),
+    ("member2", Release::Debian12),
+    ("member3", Release::Debian12),
+    ("client", Release::Debian12),
+];
+
 /// Real hosts.
 pub struct Hosts {
     /// The lab.
@@ -109,6 +117,16 @@ pub fn undoing_hosts() -> Option<&'static Hosts> {
 pub fn drifting_hosts() -> Option<&'static Hosts> {
     static DRIFTING_UP: OnceLock<Option<Hosts>> = OnceLock::new();
     DRIFTING_UP.get_or_init(|| boot_where_possible("drifting", &DRIFTING)).as_ref()
+}
+
+/// The hosts of a cluster, in a lab of their own.
+///
+/// # Panics
+/// As [`hosts`].
+#[must_use]
+pub fn cluster_hosts() -> Option<&'static Hosts> {
+    static CLUSTER_UP: OnceLock<Option<Hosts>> = OnceLock::new();
+    CLUSTER_UP.get_or_init(|| boot_where_possible("cluster", &CLUSTER)).as_ref()
 }
 
 fn boot_where_possible(purpose: &str, hosts: &[(&str, Release)]) -> Option<Hosts> {

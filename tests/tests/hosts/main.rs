@@ -14,6 +14,7 @@ mod connections;
 mod custom_modules;
 mod cut_short;
 mod drift;
+mod etcd;
 mod example;
 mod faults_agent;
 mod faults_disks;
