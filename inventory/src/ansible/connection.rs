@@ -112,7 +112,13 @@ impl<'c> Connection<'c, '_> {
             }
         }
         reach.settings = gathered.settings;
-        self.diagnostics.extend(gathered.problems);
+        // One place may be wrong for many hosts; one of them is enough to know.
+        for problem in gathered.problems {
+            let place = problem.primary.as_ref().map(|label| label.span);
+            if place.is_none_or(|place| self.told.0.insert((place, String::new()))) {
+                self.diagnostics.push(problem);
+            }
+        }
         reach
     }
 
@@ -168,7 +174,7 @@ impl<'c> Connection<'c, '_> {
             Ok(node) => Some(node).filter(|node| !node.is_null()),
             Err(diagnostic) => {
                 let message = format!("`{name}` of host `{}` cannot be filled in", self.host);
-                if self.told.0.insert((set.node.span, message.clone())) {
+                if self.told.0.insert((set.node.span, String::new())) {
                     let mut told = Diagnostic::error(message).at(set.node.span, "");
                     told = told.caused_by(diagnostic.message);
                     self.diagnostics.push(told.hint(
@@ -293,3 +299,6 @@ fn truth(node: &Node) -> Option<bool> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

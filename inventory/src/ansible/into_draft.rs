@@ -70,6 +70,9 @@ impl<'w> Groups<'w> {
     }
 }
 
+/// The groups of some hosts, the weakest first, and what those say together.
+type Shared<'w> = (Vec<usize>, HashMap<&'w str, &'w Set>);
+
 fn variable(name: &str, set: &Set, rank: u32) -> Value {
     Value { key: Key::Variable(name.to_owned()), span: set.span, node: set.node.clone(), rank: Some(rank) }
 }
@@ -93,7 +96,7 @@ pub(crate) fn add(
     let mut told = Told::default();
     let mut left_out: BTreeSet<usize> = BTreeSet::new();
     // Hosts that are in the same groups share what those say.
-    let mut known: HashMap<&[usize], (Vec<usize>, HashMap<&str, &Set>)> = HashMap::new();
+    let mut known: HashMap<&[usize], Shared<'_>> = HashMap::new();
     for (index, host) in world.hosts.iter().enumerate() {
         let (members, inherited) = &*known.entry(&host.groups).or_insert_with(|| {
             let members = world.groups_of(index, &depths);
