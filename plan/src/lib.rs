@@ -35,13 +35,13 @@ mod settings;
 mod variables;
 mod waivers;
 
-pub use cm_roles::{Argument, Gate, GateKind, RolloutHook, TaskList, judge};
+pub use cm_roles::{Argument, Expression, Gate, GateKind, RolloutHook, TaskList, judge};
 pub use compile::{HostPlan, Request, TaskOrigin};
 pub use content::ContentSource;
 pub use facts::FactsBook;
 pub use failures::gather_failures;
 pub use project::{LoadError, LoadOptions, Project};
-pub use rollout::{RolloutOverrides, RolloutSpec, RolloutValues, Written};
+pub use rollout::{RolloutOverrides, RolloutSpec, HostValues, Written};
 pub use rules::{KnownHost, Members};
 pub use secrets::{EncryptError, SECRETS_FILE, Secrets, SecretsFileError, decrypt, encrypt, set_secret};
 pub use settings::{SETTINGS_FILE, Settings, SshSettings};

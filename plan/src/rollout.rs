@@ -76,7 +76,7 @@ pub struct Written<T> {
 }
 
 /// What texts of a rollout see on one host.
-pub struct RolloutValues {
+pub struct HostValues {
     scope: Arc<HostScope>,
 }
 
@@ -217,6 +217,18 @@ impl Project {
         found
     }
 
+    /// A condition over facts, variables and groups, as the command line has it; for [`HostValues::holds`].
+    ///
+    /// # Errors
+    /// When it is no expression, or asks for what cannot be there.
+    pub fn condition(&self, option: &str, text: &str) -> Result<Expression, Diagnostics> {
+        let mut diagnostics = Diagnostics::new();
+        match self.expression(option, text, &mut diagnostics) {
+            Some(expression) if !diagnostics.has_errors() => Ok(expression),
+            _ => Err(diagnostics),
+        }
+    }
+
     /// Compiles an expression of the command line.
     fn expression(&self, option: &str, text: &str, diagnostics: &mut Diagnostics) -> Option<Expression> {
         let file = self.sources().add(option.to_owned(), text.to_owned());
@@ -231,12 +243,12 @@ impl Project {
 
     /// What texts of a rollout see on a host.
     #[must_use]
-    pub fn rollout_values(&self, host: HostId, facts: Option<&Facts>, others: FactsBook) -> RolloutValues {
-        RolloutValues { scope: HostScope::new(self.inner.clone(), host, facts.map(facts_value), others) }
+    pub fn values_of(&self, host: HostId, facts: Option<&Facts>, others: FactsBook) -> HostValues {
+        HostValues { scope: HostScope::new(self.inner.clone(), host, facts.map(facts_value), others) }
     }
 }
 
-impl RolloutValues {
+impl HostValues {
     fn context(&self, role: Option<&Arc<Role>>) -> minijinja::Value {
         RoleScope::new(Arc::clone(&self.scope), role.cloned(), Vec::new()).context()
     }
@@ -257,6 +269,13 @@ impl RolloutValues {
             Ok(text) => Ok(text),
             Err(value) => Ok(value.to_string()),
         }
+    }
+
+    /// Whether a condition holds; where it asks for what is not there, it does not.
+    #[must_use]
+    pub fn holds(&self, condition: &Expression) -> bool {
+        let context = self.context(None);
+        condition.evaluate(context, &self.scope.project.sources).is_ok_and(|value| value.is_true())
     }
 
     /// What an expression gives: a number, a text, or nothing where what it asks for is not there.

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use clap::Args;
 use cm_engine::RunEvent;
+use cm_plan::{Expression, FactsBook, Project};
 use cm_wire::{Facts, Mode};
 use serde_json::Value;
 
@@ -14,7 +15,7 @@ use crate::{
     fleet::{Fleet, Selection},
     interrupt::Interrupt,
     options::{Options, RunArguments, WhatOnTarget},
-    report::{self, RunHeader},
+    report::{self, Reporter, RunHeader, Summary},
 };
 
 #[derive(Args, Debug)]
@@ -25,6 +26,9 @@ pub struct Arguments {
     /// Columns of the table: facts by their names in templates, such as os.version or memory.total.
     #[arg(long, value_name = "FACT", value_delimiter = ',')]
     columns: Vec<String>,
+    /// Only hosts for which this holds, such as 'node.os.version == "12" and node.memory.total > 8e9'.
+    #[arg(long = "where", value_name = "EXPRESSION")]
+    condition: Option<String>,
     #[command(flatten)]
     run: RunArguments,
 }
@@ -59,10 +63,13 @@ async fn gather(
     let run = fleet.run(selection, &arguments.run, Mode::Verify, "facts".into(), None)?;
     let interrupt = Interrupt::watch();
     let as_table = header.hosts > 1 || !arguments.columns.is_empty();
+    let chosen = Where::of(fleet, arguments.condition.as_deref())?;
     let mut rows = BTreeMap::new();
+    let shown = chosen.clone();
     let show = |event: &RunEvent| {
         if let RunEvent::Connected { host, facts, .. } = event
             && !options.json
+            && shown.holds(host, facts)
         {
             if as_table {
                 rows.insert(Arc::clone(host), Arc::clone(facts));
@@ -71,13 +78,54 @@ async fn gather(
             }
         }
     };
-    let exit = drive::drive(run, drive::reporter(options, header), None, interrupt, show).await?;
+    let reporter = Box::new(Filtered { inner: drive::reporter(options, header), chosen });
+    let exit = drive::drive(run, reporter, None, interrupt, show).await?;
     if !rows.is_empty() {
         let default = || COLUMNS.map(str::to_owned).to_vec();
         let columns = Some(arguments.columns.clone()).filter(|columns| !columns.is_empty());
         report::print_table(&table(&rows, &columns.unwrap_or_else(default)));
     }
     Ok(fleet.exit(exit))
+}
+
+/// Which hosts are shown.
+#[derive(Clone)]
+struct Where(Option<(Project, Arc<Expression>)>);
+
+impl Where {
+    fn of(fleet: &Fleet, condition: Option<&str>) -> Result<Self, Failure> {
+        let Some(text) = condition else { return Ok(Self(None)) };
+        let project = fleet.project.clone();
+        let expression = project
+            .condition("--where", text)
+            .map_err(|diagnostics| Failure::Diagnostics(diagnostics, project.sources().clone()))?;
+        Ok(Self(Some((project, Arc::new(expression)))))
+    }
+
+    fn holds(&self, host: &str, facts: &Facts) -> bool {
+        let Some((project, condition)) = &self.0 else { return true };
+        let id = project.inventory().host_id(host);
+        id.is_some_and(|id| project.values_of(id, Some(facts), FactsBook::default()).holds(condition))
+    }
+}
+
+/// Tells nothing of hosts that are not shown.
+struct Filtered {
+    inner: Box<dyn Reporter>,
+    chosen: Where,
+}
+
+impl Reporter for Filtered {
+    fn event(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::Connected { host, facts, .. } if !self.chosen.holds(host, facts) => {}
+            _ => self.inner.event(event),
+        }
+    }
+
+    fn finish(&mut self, summary: &Summary) {
+        self.inner.finish(summary);
+    }
 }
 
 /// A row a host.

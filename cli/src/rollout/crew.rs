@@ -11,7 +11,7 @@ use cm_engine::{
     HostEnd, HostReport, Planner, RunEvent, Stop,
     rollout::{Doing, Ended, Hands, Question, ask, run_on_controller},
 };
-use cm_plan::{FactsBook, Gate, GateKind, RolloutHook, RolloutSpec, RolloutValues, Written};
+use cm_plan::{FactsBook, Gate, GateKind, RolloutHook, RolloutSpec, HostValues, Written};
 use cm_rollout::{Answer, Rollout, Verdict, Work};
 use cm_state::RunMode;
 use cm_wire::{Facts, Mode, Outcome, Undo};
@@ -438,14 +438,14 @@ impl Crew {
 
 impl Ground {
     /// What texts see for a node.
-    fn values(&self, node: &str) -> Result<RolloutValues, String> {
+    fn values(&self, node: &str) -> Result<HostValues, String> {
         let project = &self.chosen.fleet.project;
         let id = project.inventory().host_id(node);
         let id = id.ok_or_else(|| format!("`{node}` is not in the inventory any more"))?;
         let mut others = self.chosen.fleet.remembered_facts();
         others.extend(self.facts.iter().map(|(name, facts)| (name.clone(), Arc::clone(facts))));
         let own = others.get(node).cloned();
-        Ok(project.rollout_values(id, own.as_deref(), FactsBook::new(others)))
+        Ok(project.values_of(id, own.as_deref(), FactsBook::new(others)))
     }
 
     fn told(&self, diagnostics: cm_syntax::Diagnostics) -> String {

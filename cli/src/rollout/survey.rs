@@ -51,7 +51,7 @@ pub async fn survey(
         let known = others.get(&name).map(Arc::as_ref);
         let key = |by: &Option<Written<_>>| {
             let by = by.as_ref()?;
-            fleet.project.rollout_values(id, known, book()).key(by)
+            fleet.project.values_of(id, known, book()).key(by)
         };
         let domain = key(&spec.spread_by).map(|key| match key {
             Key::Number(number) => number.to_string(),

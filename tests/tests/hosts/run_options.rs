@@ -104,6 +104,13 @@ fn one_command_now_and_facts() {
     let ran = repository.cm("facts on releases --columns os.version,os.codename,hostname").exits(0);
     let ran = ran.says(&["host  os.version  os.codename  hostname", "d11   11          bullseye     d11"]);
     assert!(!ran.stdout.contains("GiB"), "{}", ran.stdout);
+    let newer = ["facts", "on", "releases", "--where", "node.os.version | int > 11"];
+    let ran = repository.cm_words(&newer).exits(0).says(&["d12", "d13"]).never_says(&["d11 "]);
+    assert_eq!(ran.stdout.matches("debian").count(), 2, "{}", ran.stdout);
+    let ran = repository.cm_words(&[&newer[..], &["--json"]].concat()).exits(0);
+    let told = ran.events().iter().filter(|event| event["facts"].is_object()).count();
+    assert_eq!(told, 2, "{}", ran.stdout);
+    let _ = repository.cm_words(&["facts", "on", "releases", "--where", "nod.cpus"]).exits(1).says(&["nod"]);
     let _ = repository.cm("facts on releases --columns os.verson").exits(1).says(&["did you mean `os.version`?"]);
     let ran = repository.cm("facts on releases --json").exits(0);
     for (host, version, codename) in

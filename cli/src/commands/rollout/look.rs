@@ -9,7 +9,7 @@ use crate::{
     fleet,
     options::Options,
     report,
-    rollout::{Kept, find, open},
+    rollout::{Control, Kept, find, open},
 };
 
 #[derive(Args, Debug)]
@@ -30,6 +30,12 @@ pub struct Show {
 pub fn status(options: &Options, which: &Which) -> Result<Exit, Failure> {
     let kept = find(&fleet::open_state(options)?, which.id.as_deref())?;
     print(options, &kept);
+    let id = &kept.rollout.id;
+    let mut control = Control::of(&fleet::state_file_of(options)?, id)?;
+    // Whoever drives it holds its lock.
+    if !options.json && kept.rollout.ended.is_none() && control.take()? {
+        report::print(&format!("nobody drives it: cm rollout resume|abort|rollback {id}\n"));
+    }
     Ok(Exit::Ok)
 }
 
