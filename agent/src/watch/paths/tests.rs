@@ -76,6 +76,11 @@ fn what_is_missing_is_seen_when_it_comes() {
     assert_eq!(case.touched(|at| fs::create_dir(at.join("x/y")).unwrap()), [1]);
     assert_eq!(case.touched(|at| fs::write(at.join("x/y/z"), "1").unwrap()), [1]);
     assert_eq!(case.touched(|at| fs::write(at.join("x/y/z"), "2").unwrap()), [1]);
+    // Moved there from elsewhere, and away again.
+    fs::remove_file(case.at("x/y/z")).unwrap();
+    case.write("from", "1");
+    assert_eq!(case.touched(|at| fs::rename(at.join("from"), at.join("x/y/z")).unwrap()), [1]);
+    assert_eq!(case.touched(|at| fs::rename(at.join("x/y/z"), at.join("from")).unwrap()), [1]);
     // All of it at once, before anybody looked.
     fs::remove_dir_all(case.at("x")).unwrap();
     assert_eq!(
