@@ -72,8 +72,7 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let chosen = asked.choose(options)?;
     if arguments.watch {
-        let watching =
-            Watching { options, asked, look_every: arguments.look_every, mend: arguments.mend };
+        let watching = Watching { options, asked, look_every: arguments.look_every, mend: arguments.mend };
         return watching.run(chosen);
     }
     let runtime = drive::runtime()?;
