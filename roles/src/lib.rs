@@ -28,7 +28,7 @@ pub use custom::{CustomModules, MODULES};
 pub use files::{RoleFile, RoleFiles};
 pub use library::{files as shipped_files, names as shipped_names};
 pub use param::{Mismatch, ParamType, RoleParam, holds_template};
-pub use read::{ROLES, Roles, TESTS, means, read_roles, check_scenarios, read_scenarios, subject_text};
+pub use read::{ROLES, Roles, TESTS, check_scenarios, means, read_roles, read_scenarios, subject_text};
 pub use role::{Need, Role, TaskList};
 pub use rollout::{Gate, GateKind, OrderSection, RolloutHook, RolloutSection, SpreadSection, judge};
 pub use scenario::{Drift, Later, RELEASES, Scenario, ScenarioGroup, ScenarioHost, Setting, Written};

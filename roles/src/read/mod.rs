@@ -7,8 +7,8 @@ mod task;
 mod values;
 
 pub use references::{means, subject_text};
-pub(crate) use task::COMMON;
 pub use scenario::{TESTS, check_scenarios, read_scenarios};
+pub(crate) use task::COMMON;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
