@@ -59,6 +59,23 @@ const CLUSTER: [(&str, Release); 4] = [
     ("client", Release::Debian12),
 ];
 
+/// Hosts of one service, and the load balancer before them.
+const ROLLING: [(&str, Release); 13] = [
+    ("w01", Release::Debian12),
+    ("w02", Release::Debian12),
+    ("w03", Release::Debian12),
+    ("w04", Release::Debian12),
+    ("w05", Release::Debian12),
+    ("w06", Release::Debian12),
+    ("w07", Release::Debian12),
+    ("w08", Release::Debian12),
+    ("w09", Release::Debian12),
+    ("w10", Release::Debian12),
+    ("w11", Release::Debian12),
+    ("w12", Release::Debian12),
+    ("lb", Release::Debian12),
+];
+
 /// Real hosts.
 pub struct Hosts {
     /// The lab.
@@ -129,6 +146,16 @@ pub fn cluster_hosts() -> Option<&'static Hosts> {
     CLUSTER_UP.get_or_init(|| boot_where_possible("cluster", &CLUSTER)).as_ref()
 }
 
+/// Twelve hosts for a service and one for its load balancer, in a lab of their own.
+///
+/// # Panics
+/// As [`hosts`].
+#[must_use]
+pub fn rolling_hosts() -> Option<&'static Hosts> {
+    static ROLLING_UP: OnceLock<Option<Hosts>> = OnceLock::new();
+    ROLLING_UP.get_or_init(|| boot_where_possible("rolling", &ROLLING)).as_ref()
+}
+
 fn boot_where_possible(purpose: &str, hosts: &[(&str, Release)]) -> Option<Hosts> {
     match cm_lab::requirements() {
         Ok(()) => Some(boot(purpose, hosts)),
@@ -167,6 +194,10 @@ fn undertaker(name: &str, folder: &Path) -> ChildStdin {
 impl Hosts {
     /// The names of the hosts with Debian 11, 12 and 13.
     pub const RELEASES: [&'static str; 3] = ["d11", "d12", "d13"];
+
+    /// The names of the hosts of [`rolling_hosts`] but for the load balancer `lb`.
+    pub const ROLLING: [&'static str; 12] =
+        ["w01", "w02", "w03", "w04", "w05", "w06", "w07", "w08", "w09", "w10", "w11", "w12"];
 
     /// The address of a host.
     ///

@@ -41,6 +41,7 @@ mod prune;
 mod reboot;
 mod repository;
 mod rollback;
+mod rollout;
 mod run_options;
 mod secrets;
 mod services;
