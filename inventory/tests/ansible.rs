@@ -45,10 +45,7 @@ fn theirs(program: &Path, case: &Path) -> Value {
     let settings = home.path().join("ansible.cfg");
     std::fs::write(&settings, "").unwrap();
     command.arg("--list").current_dir(case).env("HOME", home.path());
-    command
-        .env("ANSIBLE_CONFIG", settings)
-        .env("ANSIBLE_LOCAL_TEMP", home.path())
-        .env("LC_ALL", "C.UTF-8");
+    command.env("ANSIBLE_CONFIG", settings).env("ANSIBLE_LOCAL_TEMP", home.path()).env("LC_ALL", "C.UTF-8");
     let output = command.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !errors.contains("Unable to parse"), "{}: {errors}", case.display());
