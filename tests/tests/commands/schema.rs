@@ -19,7 +19,7 @@ fn errors(kind: &str, documents: &[String]) -> Option<Vec<Option<String>>> {
         skipped("JSON Schema: python3-jsonschema and python3-yaml are missing");
         return None;
     }
-    let schema = Repository::empty().cm(&format!("schema {kind}")).exits(0).stdout;
+    let schema = with_modules().cm(&format!("schema {kind}")).exits(0).stdout;
     let schema: Value = serde_json::from_str(&schema).unwrap();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/commands/validate.py");
     let mut python =
@@ -29,6 +29,20 @@ fn errors(kind: &str, documents: &[String]) -> Option<Vec<Option<String>>> {
     let output = python.wait_with_output().unwrap();
     assert!(output.status.success(), "the validator refused the schema of a {kind} itself");
     Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// A repository with the modules of the project's example, which its roles name.
+fn with_modules() -> Repository {
+    let repository = Repository::empty();
+    repository.write("cm.toml", "");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/custom-modules/modules");
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let path = format!("modules/{}", entry.file_name().display());
+        repository.write(&path, fs::read(entry.path()).unwrap());
+        let permissions = fs::metadata(entry.path()).unwrap().permissions();
+        fs::set_permissions(repository.folder().join(path), permissions).unwrap();
+    }
+    repository
 }
 
 /// The files of this name that the project itself has.
@@ -84,6 +98,9 @@ const TASKS: &[(&str, bool)] = &[
     ("{ directory: /etc/a, guard: connection }", true),
     ("{ directory: /etc/a, guard: always }", false),
     ("{ command: id, become: nobody, sensitive: true }", true),
+    ("{ conf_key: [a, b], file: /etc/x, state: absent, tags: x }", true),
+    ("{ conf_key: a }", false),
+    ("{ conf_key: a, file: /etc/x, value: x, stat: absent }", false),
     ("{ id: x }", false),
     ("[]", false),
 ];
@@ -119,7 +136,7 @@ fn the_schema_agrees_with_lint() {
         let texts: Vec<String> = cases.iter().map(|(text, _)| text.clone()).collect();
         let Some(errors) = errors(kind, &texts) else { return };
         for ((text, good), error) in cases.iter().zip(errors) {
-            let repository = Repository::empty();
+            let repository = with_modules();
             let file = if kind == "role" { "roles/a/role.yaml" } else { "inventory.yaml" };
             repository
                 .write("inventory.yaml", "hosts: { h: {} }\ngroups: { g: { hosts: [h], roles: [a] } }\n");
