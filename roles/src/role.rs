@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use cm_syntax::{Span, Spanned};
 
-use crate::{argument::Argument, files::RoleFiles, param::RoleParam, rollout::RolloutSection, task::Task, template::Uses};
+use crate::{
+    argument::Argument, files::RoleFiles, param::RoleParam, rollout::RolloutSection, task::Task,
+    template::Uses,
+};
 
 /// One role, checked as far as it can be without a host.
 #[derive(Debug)]

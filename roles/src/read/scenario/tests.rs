@@ -28,7 +28,10 @@ fn a_scenario_with_all_its_keys() {
     );
     assert_eq!(errors, "");
     let one = &scenarios[0];
-    assert_eq!((one.name.as_str(), one.on.as_str(), one.hosts.len(), one.groups.len()), ("one", "some", 2, 2));
+    assert_eq!(
+        (one.name.as_str(), one.on.as_str(), one.hosts.len(), one.groups.len()),
+        ("one", "some", 2, 2)
+    );
     assert_eq!(one.then.items[0].1, "roles/web/tests/one.yaml:13");
     assert_eq!(one.drift[0].finds[0].value, "file:/etc/site");
     assert!(one.is_for("debian-12") && !one.is_for("debian-11"));
