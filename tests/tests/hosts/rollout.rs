@@ -143,13 +143,17 @@ fn survives_its_controller(site: &Site, client: &Client) {
 fn is_given_up_and_taken_back(site: &Site, client: &Client) {
     site.wants("5");
     let driver = site.repository.start("rollout on web");
-    eventually("the canary is done", LIMIT, || (counted(site, "done") >= 1).then_some(()));
+    // The one before it has nobody in work.
+    eventually("the canary is done", LIMIT, || {
+        (counted(site, "done") >= 1 && counted(site, "in_work") > 0).then_some(())
+    });
     let _ = site.repository.cm("rollout abort");
     let _ = driver.finish();
     let aborted = status(site);
     assert_eq!(aborted["standing"]["Ended"], "Aborted", "{aborted}");
-    let _ = site.repository.cm("rollout rollback");
-    assert_eq!(status(site)["standing"]["Ended"], "RolledBack");
+    let ran = site.repository.cm("rollout rollback");
+    let back = status(site);
+    assert_eq!(back["standing"]["Ended"], "RolledBack", "{}{}", ran.said(), back["standing"]);
     assert_eq!(site.versions(), all("4"));
     is_in_service(site);
     let drawing = site.repository.folder().join("rollout.svg");
