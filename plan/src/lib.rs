@@ -41,7 +41,7 @@ pub use content::ContentSource;
 pub use facts::FactsBook;
 pub use failures::gather_failures;
 pub use project::{LoadError, LoadOptions, Project};
-pub use rollout::{RolloutOverrides, RolloutSpec, HostValues, Written};
+pub use rollout::{HostValues, RolloutOverrides, RolloutSpec, Written};
 pub use rules::{KnownHost, Members};
 pub use secrets::{EncryptError, SECRETS_FILE, Secrets, SecretsFileError, decrypt, encrypt, set_secret};
 pub use settings::{SETTINGS_FILE, Settings, SshSettings};

@@ -64,6 +64,21 @@ fn from_agent() {
     let events = vec![
         Event::Started { task: 1 },
         Event::Output { task: 1, stream: Stream::Stderr, text: "x".into() },
+        Event::Standing {
+            task: 1,
+            standing: Box::new(Standing {
+                applied: Some(Applied { run: "r".into(), time: 1, undone: Some("u".into()) }),
+                moved: true,
+                touched: Touched::Yes(vec![Change::new("mode", None, Some("0644".into()))]),
+                traces: vec![Trace {
+                    item: "path:/a".into(),
+                    modified: Some(1),
+                    changed: Some(2),
+                    owner: Some("root".into()),
+                    log: Some("l".into()),
+                }],
+            }),
+        },
         Event::Ended(result),
         Event::Note("note".into()),
     ];

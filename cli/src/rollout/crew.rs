@@ -11,7 +11,7 @@ use cm_engine::{
     HostEnd, HostReport, Planner, RunEvent, Stop,
     rollout::{Doing, Ended, Hands, Question, ask, run_on_controller},
 };
-use cm_plan::{FactsBook, Gate, GateKind, RolloutHook, RolloutSpec, HostValues, Written};
+use cm_plan::{FactsBook, Gate, GateKind, HostValues, RolloutHook, RolloutSpec, Written};
 use cm_rollout::{Answer, Rollout, Verdict, Work};
 use cm_state::RunMode;
 use cm_wire::{Facts, Mode, Outcome, Undo};
