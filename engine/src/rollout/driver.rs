@@ -67,7 +67,6 @@ struct Driver<'a, H, K> {
     handles: HashMap<Ticket, (AbortHandle, Work)>,
     probes: JoinSet<Vec<String>>,
     wake: Option<Moment>,
-    over: Option<Outcome>,
 }
 
 fn now() -> Moment {
@@ -94,7 +93,6 @@ pub async fn drive<H: Hands, K: Keeper>(
         handles: HashMap::new(),
         probes: JoinSet::new(),
         wake: None,
-        over: None,
     };
     let parting = driver.run().await?;
     Ok((driver.rollout, parting))
@@ -117,7 +115,8 @@ impl<H: Hands, K: Keeper> Driver<'_, H, K> {
         try_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pausing = false;
         loop {
-            if let Some(outcome) = self.over {
+            // Not what was said when it was read: a rollback takes up again what had ended.
+            if let Some((_, outcome)) = self.rollout.ended {
                 return Ok(Parting::Over(outcome));
             }
             if self.waits() && (pausing || !self.drive.stays) {
@@ -200,7 +199,7 @@ impl<H: Hands, K: Keeper> Driver<'_, H, K> {
                 }
                 Action::WakeAt(moment) => self.wake = Some(moment),
                 Action::Tell(notice) => (self.watch)(&self.rollout, Told::Notice(&notice)),
-                Action::End(outcome) => self.over = Some(outcome),
+                Action::End(_) => {}
             }
         }
         Ok(())
