@@ -3,9 +3,13 @@
 use std::{path::Path, process::Stdio, time::Duration};
 
 use tokio::{io::AsyncReadExt, process::Command};
+use tokio_util::sync::CancellationToken;
 
 /// What is kept of what a command prints; the rest is read and dropped.
 const KEPT: usize = 16 << 10;
+
+/// Time to read what a command has printed once it has ended.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +49,18 @@ pub async fn run(command: &str, folder: &Path, limit: Duration) -> Ended {
         Ok(child) => child,
         Err(error) => return failed(format!("/bin/sh cannot be started: {error}")),
     };
-    let group = child.id();
+    let _group = Group(child.id());
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let work = async {
-        let (stdout, stderr, status) = tokio::join!(end_of(stdout), end_of(stderr), child.wait());
+        // Who is left behind with the streams in hand does not keep us waiting.
+        let ended = CancellationToken::new();
+        let wait = async {
+            let status = child.wait().await;
+            tokio::time::sleep(LAST_WORDS).await;
+            ended.cancel();
+            status
+        };
+        let (stdout, stderr, status) = tokio::join!(end_of(stdout, &ended), end_of(stderr, &ended), wait);
         let said = if stderr.trim().is_empty() { stdout } else { stderr };
         match status {
             Ok(status) => match status.code() {
@@ -60,22 +72,32 @@ pub async fn run(command: &str, folder: &Path, limit: Duration) -> Ended {
     };
     match tokio::time::timeout(limit, work).await {
         Ok(ended) => ended,
-        Err(_) => {
-            if let Some(group) = group.and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?))
-            {
-                // Gone already is just as well.
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            }
-            failed(format!("it was not done within {limit:?}"))
+        Err(_) => failed(format!("it was not done within {limit:?}")),
+    }
+}
+
+/// The processes of a command: none of them outlives it, whether it ended, ran out of time or was given up.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0.and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?)) {
+            // Gone already is just as well.
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
     }
 }
 
-async fn end_of(stream: Option<impl AsyncReadExt + Unpin>) -> String {
+async fn end_of(stream: Option<impl AsyncReadExt + Unpin>, ended: &CancellationToken) -> String {
     let Some(mut stream) = stream else { return String::new() };
     let mut kept = Vec::new();
     let mut buffer = [0; 4096];
-    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+    loop {
+        let read = tokio::select! {
+            read = stream.read(&mut buffer) => read,
+            () = ended.cancelled() => break,
+        };
+        let Ok(read @ 1..) = read else { break };
         kept.extend_from_slice(&buffer[..read]);
         if kept.len() > 2 * KEPT {
             kept.drain(..kept.len() - KEPT);
@@ -95,6 +117,10 @@ mod tests {
         assert_eq!(run("echo why >&2; exit 3", 60_000).await.told(), "exit status 3: why");
         let late = run("sleep 600 & sleep 600", 200).await;
         assert_eq!((late.status, late.told().as_str()), (None, "it was not done within 200ms"));
+        assert_eq!(
+            run("sleep 600 & echo left", 60_000).await,
+            Ended { status: Some(0), said: "left\n".into() }
+        );
         assert!(run("kill -9 $$", 60_000).await.told().contains("signal"));
     }
 }

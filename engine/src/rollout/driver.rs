@@ -6,7 +6,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use cm_rollout::{Action, Answer, Command, Input, Moment, Notice, Outcome, Rollout, Standing, Ticket, Work};
+use cm_rollout::{
+    Action, Answer, Command, Input, Moment, Node, NodeState, Notice, Outcome, Rollout, Standing, Ticket, Work,
+};
 use tokio::{
     task::{AbortHandle, JoinSet},
     time::{MissedTickBehavior, interval},
@@ -17,7 +19,9 @@ use crate::Stop;
 
 /// How often it is looked whether somebody has said something at another terminal.
 const LISTEN: Duration = Duration::from_millis(150);
-/// How often nodes that cannot be reached are tried.
+/// Idle nodes that are asked at once whether they can be reached still.
+const PROBED: usize = 20;
+/// How often nodes are asked whether they can be reached.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// How a rollout is driven.
@@ -65,7 +69,10 @@ struct Driver<'a, H, K> {
     watch: &'a mut (dyn FnMut(&Rollout, Told<'_>) + Send),
     doing: JoinSet<(Ticket, Answer)>,
     handles: HashMap<Ticket, (AbortHandle, Work)>,
-    probes: JoinSet<Vec<String>>,
+    /// Who was asked whether it can be reached, and who answered.
+    probes: JoinSet<(Vec<String>, Vec<String>)>,
+    /// Where among the idle nodes the next probe begins.
+    probed: usize,
     wake: Option<Moment>,
 }
 
@@ -77,7 +84,7 @@ fn now() -> Moment {
 /// Drives a rollout until it is over, waits for a person, or is stopped.
 ///
 /// # Errors
-/// Why the record could not be kept; what was begun before goes on, and is done again when the rollout is resumed.
+/// Why the record could not be kept; what was begun is given up, and done again when the rollout is resumed.
 pub async fn drive<H: Hands, K: Keeper>(
     rollout: Rollout,
     keeper: K,
@@ -92,6 +99,7 @@ pub async fn drive<H: Hands, K: Keeper>(
         doing: JoinSet::new(),
         handles: HashMap::new(),
         probes: JoinSet::new(),
+        probed: 0,
         wake: None,
     };
     let parting = driver.run().await?;
@@ -125,8 +133,8 @@ impl<H: Hands, K: Keeper> Driver<'_, H, K> {
             tokio::select! {
                 Some(ended) = self.doing.join_next() => self.ended(ended)?,
                 Some(found) = self.probes.join_next() => {
-                    for node in found.unwrap_or_default() {
-                        self.step(Input::Reachable { node })?;
+                    if let Ok((asked, answered)) = found {
+                        self.probed(asked, &answered)?;
                     }
                 }
                 _ = listen.tick() => {
@@ -156,7 +164,11 @@ impl<H: Hands, K: Keeper> Driver<'_, H, K> {
     /// Whether nothing happens any more before a person decides.
     fn waits(&self) -> bool {
         let asks = matches!(self.rollout.standing(), Standing::Paused { .. } | Standing::AwaitsPromotion);
-        asks && self.rollout.under_way.is_empty() && !self.rollout.nodes.iter().any(|node| node.is_in_work())
+        // One whose gate could not tell is in work, and yet nothing happens to it before a person has looked.
+        let works = |node: &Node| {
+            node.is_in_work() && !matches!(&node.state, NodeState::Gating(gating) if gating.held)
+        };
+        asks && self.rollout.under_way.is_empty() && !self.rollout.nodes.iter().any(works)
     }
 
     fn command(&mut self, command: Command) -> Result<(), String> {
@@ -175,13 +187,16 @@ impl<H: Hands, K: Keeper> Driver<'_, H, K> {
     }
 
     /// Keeps what was decided, then does it.
-    fn perform(&mut self, actions: Vec<Action>) -> Result<(), String> {
-        for action in &actions {
-            // The run must be known before it touches the node: a rollback asks for it.
+    fn perform(&mut self, mut actions: Vec<Action>) -> Result<(), String> {
+        let mut next = 0;
+        while let Some(action) = actions.get(next) {
+            // The run must be known before it touches the node: a rollback asks for it. Each step may want more.
             if let Action::Do { ticket, work: Work::Apply { .. } } = action {
                 let run = self.drive.run.clone();
-                self.rollout.step(now(), Input::RunBegan { ticket: *ticket, run });
+                let more = self.rollout.step(now(), Input::RunBegan { ticket: *ticket, run });
+                actions.extend(more);
             }
+            next += 1;
         }
         self.keeper.keep(&self.rollout)?;
         for action in actions {
@@ -221,11 +236,43 @@ impl<H: Hands, K: Keeper> Driver<'_, H, K> {
         self.step(Input::Answered { ticket, answer })
     }
 
+    /// Tries nodes that could not be reached, and in turn some of those that nobody is at work on: one that has gone
+    /// away meanwhile is out of service, too, and counts.
     fn probe(&mut self) {
-        let away: Vec<String> = self.rollout.unreachable().map(str::to_owned).collect();
-        if !away.is_empty() && self.probes.is_empty() && self.rollout.ended.is_none() {
-            self.probes.spawn(Arc::clone(&self.drive.hands).reachable(away));
+        if !self.probes.is_empty() || self.rollout.ended.is_some() {
+            return;
         }
+        let idle: Vec<&str> = self
+            .rollout
+            .nodes
+            .iter()
+            .filter(|node| node.reachable && !node.is_in_work() && node.state != NodeState::Gone)
+            .map(|node| node.name.as_str())
+            .collect();
+        let from = self.probed % idle.len().max(1);
+        let some = idle.iter().cycle().skip(from).take(idle.len().min(PROBED));
+        let asked: Vec<String> = self.rollout.unreachable().chain(some.copied()).map(str::to_owned).collect();
+        self.probed = from + PROBED;
+        if !asked.is_empty() {
+            let answers = Arc::clone(&self.drive.hands).reachable(asked.clone());
+            self.probes.spawn(async move { (asked, answers.await) });
+        }
+    }
+
+    /// Takes in which nodes have answered.
+    fn probed(&mut self, asked: Vec<String>, answered: &[String]) -> Result<(), String> {
+        for node in asked {
+            let reachable = answered.contains(&node);
+            let known = self.rollout.nodes.iter().find(|other| other.name == node);
+            match known {
+                Some(known) if known.reachable && !reachable && !known.is_in_work() => {
+                    self.step(Input::Unreachable { node })?;
+                }
+                Some(known) if !known.reachable && reachable => self.step(Input::Reachable { node })?,
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 

@@ -114,6 +114,10 @@ fn judged(status: u16, body: &str, query: &str, pass: &str, fail: Option<&str>) 
         let Some(value) = sample[1].as_str().and_then(|text| text.parse::<f64>().ok()) else {
             return unknown(format!("{sample} is no number"));
         };
+        if value.is_nan() {
+            // What a share of nothing gives.
+            return unknown("there is no data (NaN)".to_owned());
+        }
         let judge = |expression: &str| judge(expression, value);
         let outcome = match (judge(pass), fail.map(judge)) {
             (Ok(true), None | Some(Ok(false))) => continue,
@@ -170,7 +174,7 @@ mod tests {
             (&["0.001", "0.95"], Some("value > 0.9"), "fail"),
             (&["0.5", "0.001"], Some("value > 0.9"), "inconclusive"),
             (&[], None, "inconclusive"),
-            (&["NaN"], None, "fail"),
+            (&["NaN"], None, "inconclusive"),
         ];
         for (values, fail, wanted) in cases {
             let verdict = judged(200, &vector(values), "errors", "value < 0.01", fail);
