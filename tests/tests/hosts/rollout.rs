@@ -66,7 +66,6 @@ fn all(version: &str) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "not run in CI yet"]
 fn a_service_behind_a_load_balancer_is_upgraded_without_losing_a_request() {
     let Some(hosts) = rolling_hosts() else { return };
     let site = Site::new(hosts);

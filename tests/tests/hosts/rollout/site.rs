@@ -40,7 +40,7 @@ rollout:
   batch: [1, "100%"]
   max_unavailable: 4
   min_healthy_time: 1s
-  healthy_deadline: 6s
+  healthy_deadline: 15s
   gate_interval: 1s
   gates:
     - http: "http://{{ host.address }}:8080/health"
