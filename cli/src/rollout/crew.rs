@@ -183,7 +183,10 @@ impl Crew {
         let mut run = fleet.run(selection, &self.run, mode, run, Some(planner)).map_err(told)?;
         run.options.undo = undo;
         let (sender, mut events) = cm_engine::event_channel();
-        let work = tokio::spawn(cm_engine::run(run, self.stop.clone(), sender));
+        // Where this is given up, what it began is, too.
+        let stop = Stop { now: self.stop.now.child_token(), ..Stop::default() };
+        let _given_up = stop.now.clone().drop_guard();
+        let work = tokio::spawn(cm_engine::run(run, stop, sender));
         let mut ended = None;
         while let Some(event) = events.recv().await {
             match event {
@@ -489,13 +492,15 @@ impl Hands for Crew {
         Box::pin(async move { self.does(work).await })
     }
 
-    fn reachable(self: Arc<Self>, nodes: Vec<String>) -> Doing<Vec<String>> {
+    fn reachable(self: Arc<Self>, nodes: Vec<String>) -> Doing<Option<Vec<String>>> {
         Box::pin(async move {
             let ground = self.ground();
             let inventory = ground.chosen.fleet.project.inventory();
-            let hosts = nodes.iter().filter_map(|name| inventory.host_id(name)).collect();
-            let found = survey::ask(&ground.chosen.fleet, &Selection { hosts }, &self.run).await;
-            found.map(|facts| facts.into_keys().collect()).unwrap_or_default()
+            // Of one that the inventory has no more nothing is learned.
+            let hosts: Option<Vec<_>> = nodes.iter().map(|name| inventory.host_id(name)).collect();
+            let selection = Selection { hosts: hosts? };
+            let found = survey::ask(&ground.chosen.fleet, &selection, &self.run).await.ok()?;
+            Some(found.into_keys().collect())
         })
     }
 }

@@ -2,13 +2,13 @@
 
 use std::{path::Path, process::Stdio, time::Duration};
 
-use tokio::{io::AsyncReadExt, process::Command};
+use tokio::{io::AsyncReadExt, process::Command, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 /// What is kept of what a command prints; the rest is read and dropped.
 const KEPT: usize = 16 << 10;
 
-/// Time to read what a command has printed once it has ended.
+/// How long more is waited for from a command that has ended.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// How a command ended.
@@ -33,7 +33,8 @@ impl Ended {
     }
 }
 
-/// Runs a command by `/bin/sh` in a folder; it and all its children end with its time.
+/// Runs a command by `/bin/sh` in a folder; it and all its children end with its time. What it leaves running when it ends
+/// well goes on.
 pub async fn run(command: &str, folder: &Path, limit: Duration) -> Ended {
     let failed = |said: String| Ended { status: None, said };
     let child = Command::new("/bin/sh")
@@ -49,18 +50,19 @@ pub async fn run(command: &str, folder: &Path, limit: Duration) -> Ended {
         Ok(child) => child,
         Err(error) => return failed(format!("/bin/sh cannot be started: {error}")),
     };
-    let _group = Group(child.id());
+    let mut group = Group(child.id());
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let work = async {
         // Who is left behind with the streams in hand does not keep us waiting.
         let ended = CancellationToken::new();
         let wait = async {
             let status = child.wait().await;
-            tokio::time::sleep(LAST_WORDS).await;
             ended.cancel();
             status
         };
         let (stdout, stderr, status) = tokio::join!(end_of(stdout, &ended), end_of(stderr, &ended), wait);
+        // What it left running on purpose goes on.
+        group.0 = None;
         let said = if stderr.trim().is_empty() { stdout } else { stderr };
         match status {
             Ok(status) => match status.code() {
@@ -70,13 +72,13 @@ pub async fn run(command: &str, folder: &Path, limit: Duration) -> Ended {
             Err(error) => failed(format!("it was lost: {error}")),
         }
     };
-    match tokio::time::timeout(limit, work).await {
+    match timeout(limit, work).await {
         Ok(ended) => ended,
         Err(_) => failed(format!("it was not done within {limit:?}")),
     }
 }
 
-/// The processes of a command: none of them outlives it, whether it ended, ran out of time or was given up.
+/// The processes of a command: they end with it where it runs out of time or is given up.
 struct Group(Option<u32>);
 
 impl Drop for Group {
@@ -95,7 +97,10 @@ async fn end_of(stream: Option<impl AsyncReadExt + Unpin>, ended: &CancellationT
     loop {
         let read = tokio::select! {
             read = stream.read(&mut buffer) => read,
-            () = ended.cancelled() => break,
+            () = ended.cancelled() => match timeout(LAST_WORDS, stream.read(&mut buffer)).await {
+                Ok(read) => read,
+                Err(_) => break,
+            },
         };
         let Ok(read @ 1..) = read else { break };
         kept.extend_from_slice(&buffer[..read]);
@@ -118,7 +123,7 @@ mod tests {
         let late = run("sleep 600 & sleep 600", 200).await;
         assert_eq!((late.status, late.told().as_str()), (None, "it was not done within 200ms"));
         assert_eq!(
-            run("sleep 600 & echo left", 60_000).await,
+            run("sleep 2 & echo left", 60_000).await,
             Ended { status: Some(0), said: "left\n".into() }
         );
         assert!(run("kill -9 $$", 60_000).await.told().contains("signal"));

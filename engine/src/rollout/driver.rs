@@ -70,7 +70,7 @@ struct Driver<'a, H, K> {
     doing: JoinSet<(Ticket, Answer)>,
     handles: HashMap<Ticket, (AbortHandle, Work)>,
     /// Who was asked whether it can be reached, and who answered.
-    probes: JoinSet<(Vec<String>, Vec<String>)>,
+    probes: JoinSet<Option<(Vec<String>, Vec<String>)>>,
     /// Where among the idle nodes the next probe begins.
     probed: usize,
     wake: Option<Moment>,
@@ -133,7 +133,7 @@ impl<H: Hands, K: Keeper> Driver<'_, H, K> {
             tokio::select! {
                 Some(ended) = self.doing.join_next() => self.ended(ended)?,
                 Some(found) = self.probes.join_next() => {
-                    if let Ok((asked, answered)) = found {
+                    if let Ok(Some((asked, answered))) = found {
                         self.probed(asked, &answered)?;
                     }
                 }
@@ -255,7 +255,7 @@ impl<H: Hands, K: Keeper> Driver<'_, H, K> {
         self.probed = from + PROBED;
         if !asked.is_empty() {
             let answers = Arc::clone(&self.drive.hands).reachable(asked.clone());
-            self.probes.spawn(async move { (asked, answers.await) });
+            self.probes.spawn(async move { Some((asked, answers.await?)) });
         }
     }
 

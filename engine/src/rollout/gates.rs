@@ -116,7 +116,8 @@ fn judged(status: u16, body: &str, query: &str, pass: &str, fail: Option<&str>) 
         };
         if value.is_nan() {
             // What a share of nothing gives.
-            return unknown("there is no data (NaN)".to_owned());
+            verdict = unknown("there is no data (NaN)".to_owned());
+            continue;
         }
         let judge = |expression: &str| judge(expression, value);
         let outcome = match (judge(pass), fail.map(judge)) {
@@ -174,7 +175,7 @@ mod tests {
             (&["0.001", "0.95"], Some("value > 0.9"), "fail"),
             (&["0.5", "0.001"], Some("value > 0.9"), "inconclusive"),
             (&[], None, "inconclusive"),
-            (&["NaN"], None, "inconclusive"),
+            (&["NaN", "0.95"], Some("value > 0.9"), "fail"),
         ];
         for (values, fail, wanted) in cases {
             let verdict = judged(200, &vector(values), "errors", "value < 0.01", fail);

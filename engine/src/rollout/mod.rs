@@ -41,6 +41,6 @@ pub trait Hands: Send + Sync + 'static {
     /// Does one piece and tells how it ended. Must end, by whatever limit.
     fn work(self: Arc<Self>, work: Work) -> Doing<Answer>;
 
-    /// Which of these nodes can be reached.
-    fn reachable(self: Arc<Self>, nodes: Vec<String>) -> Doing<Vec<String>>;
+    /// Which of these nodes can be reached; none where it could not even be tried.
+    fn reachable(self: Arc<Self>, nodes: Vec<String>) -> Doing<Option<Vec<String>>>;
 }

@@ -21,8 +21,8 @@ impl Hands for Good {
         })
     }
 
-    fn reachable(self: Arc<Self>, nodes: Vec<String>) -> Doing<Vec<String>> {
-        Box::pin(async move { nodes })
+    fn reachable(self: Arc<Self>, nodes: Vec<String>) -> Doing<Option<Vec<String>>> {
+        Box::pin(async move { Some(nodes) })
     }
 }
 

@@ -263,7 +263,7 @@ impl Going {
         crew.finish();
         let (rollout, parting) = driven.map_err(|why| {
             Failure::new(format!("the rollout cannot be recorded: {why}"))
-                .hint("what was begun goes on to its end on the hosts; `cm rollout resume` goes on")
+                .hint("what was begun was given up; `cm rollout resume` does it again, and goes on")
         })?;
         let exit = exit(&rollout, parting, wanted.as_ref());
         if !options.json {
