@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use cm_xml::escaped;
+
 use crate::{Node, Rollout};
 
 use super::{Band, bands, look::Look, text::Tone, words};
@@ -281,21 +283,5 @@ fn shortened(text: &str, characters: usize) -> String {
     }
     let mut out: String = text.chars().take(characters.saturating_sub(1)).collect();
     out.push('…');
-    out
-}
-
-/// A text as XML has it; what XML cannot hold at all becomes the replacement character.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
     out
 }

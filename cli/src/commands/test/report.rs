@@ -2,6 +2,8 @@
 
 use std::{fmt::Write as _, path::PathBuf, time::Duration};
 
+use cm_xml::escaped;
+
 use owo_colors::OwoColorize as _;
 use serde_json::{Value, json};
 
@@ -226,23 +228,6 @@ fn junit(results: &[CaseResult]) -> String {
     }
     text.push_str("</testsuites>\n");
     text
-}
-
-/// Text for XML; characters that XML cannot hold are replaced.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use cm_xml::escaped;
+
 use cm_engine::{HostEnd, HostReport, TaskLabel, Verdict};
 use cm_wire::{Outcome, TaskResult};
 
@@ -176,23 +178,4 @@ fn write_fault(out: &mut String, element: &str, kind: &str, message: &str, text:
         escaped(message),
         escaped(text)
     )
-}
-
-/// A text as XML 1.0 may hold it: whatever a node says, the file stays well-formed.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' => out.push_str("&#10;"),
-            '\t' => out.push_str("&#9;"),
-            // Section 2.2 of XML 1.0: what is no character there must not stand in it, not even escaped.
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use cm_xml::escaped;
+
 use unicode_width::UnicodeWidthStr;
 
 use super::{Kind, Waterfall, ticks, time};
@@ -115,22 +117,6 @@ fn shortened(label: &str) -> String {
     }
     let tail: Vec<char> = label.chars().rev().take(LABEL - 1).collect();
     format!("…{}", tail.into_iter().rev().collect::<String>())
-}
-
-/// A text as XML has it; what XML cannot hold at all becomes the replacement character.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

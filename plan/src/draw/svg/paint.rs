@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use cm_xml::escaped;
+
 use super::{
     Area, HEADING, Layout, MARGIN, PADDING,
     chart::{INSET, SMALL, Spot, TEXT, What},
@@ -150,19 +152,4 @@ fn story(picture: &Picture<'_>, link: &Link) -> String {
         names.join(", ")
     };
     format!("{}: {} → {}", visible(&link.reason.to_string()), names(&link.from), names(&link.to))
-}
-
-/// Text as XML takes it, in attributes too.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
