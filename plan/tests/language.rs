@@ -269,7 +269,7 @@ fn a_start_leaves_out_what_comes_before_it() {
   - line: /etc/nginx/site
     text: a
   - service: nginx
-  - directory: /srv/beside
+  - service: cron
   - command: last
     needs: service:nginx
 ";
@@ -281,7 +281,7 @@ fn a_start_leaves_out_what_comes_before_it() {
         assert!(plan.whole_roles.is_empty());
         Ok::<_, String>(plan.tasks.into_iter().map(|task| task.id).collect::<Vec<_>>())
     };
-    assert_eq!(ids("service:nginx").unwrap(), ["service:nginx", "directory:/srv/beside", "command:last"]);
+    assert_eq!(ids("service:nginx").unwrap(), ["service:nginx", "service:cron", "command:last"]);
     assert_eq!(ids("package:nginx").unwrap().len(), 6);
     let told = ids("service:nginks").unwrap_err();
     assert!(told.contains("there is no task `service:nginks` to start at"), "{told}");
