@@ -180,3 +180,46 @@ fn completions_and_manual_pages() {
         .exits(0)
         .says(&["complete", "cm"]);
 }
+
+#[test]
+fn a_rollout_full_of_mistakes() {
+    let role = "tasks: []
+rollout:
+  batch: [1, many]
+  max_unavailabel: 2
+  promote: manuel
+  spread: { by: rakc, max: 0 }
+  order: node.memory.totl
+  healthy_deadline: soon
+  gates:
+    - http: x
+      command: y
+    - command: x
+      pass: value < 1
+    - prometheus: http://p
+      query: up
+      pass: valeu < 1
+  hooks:
+    - on: node
+    - befor_node: x
+      after_node: \"{{ host.nmae }}\"
+";
+    insta::assert_snapshot!(lint(role));
+}
+
+#[test]
+fn two_roles_that_are_rolled_out_in_different_ways() {
+    let role = |text: &str| format!("tasks: []\nrollout:\n{text}");
+    let (site, base) =
+        (role("  max_unavailable: 2\n  order: random\n"), role("  max_unavailable: 1\n  order: given\n"));
+    let files = [("roles/site/role.yaml", site.as_str()), ("roles/base/role.yaml", base.as_str())];
+    insta::assert_snapshot!(said(&files, "rollout plan site,base on web --order random"));
+}
+
+#[test]
+fn rollouts_are_asked_for_before_there_are_any() {
+    let files = [("roles/site/role.yaml", "tasks: []\n")];
+    for line in ["rollout", "rollout status", "rollout pause x", "rollout site on web --batch some"] {
+        insta::assert_snapshot!(line.replace(' ', "_"), said(&files, line));
+    }
+}

@@ -105,6 +105,38 @@ const TASKS: &[(&str, bool)] = &[
     ("[]", false),
 ];
 
+/// What `rollout:` of a role may hold, and whether it is right.
+const ROLLOUTS: &[(&str, bool)] = &[
+    ("{}", true),
+    (
+        "{ batch: [1, \"10%\", \"100%\"], max_unavailable: 2, window: true, promote: manual, on_failure: rollback }",
+        true,
+    ),
+    ("{ batch: \"25%\", spread: rack, order: random, max_failures: \"5%\", min_healthy_time: 10s }", true),
+    ("{ spread: { by: rack, per_domain: 2 }, order: node.memory.total, healthy_deadline: 300 }", true),
+    ("{ batches: [1] }", false),
+    ("{ batch: some }", false),
+    ("{ batch: -1 }", false),
+    ("{ promote: maybe }", false),
+    ("{ on_failure: panic }", false),
+    ("{ window: yes }", false),
+    ("{ spread: { max: 1 } }", false),
+    ("{ spread: { by: rack, max: 0 } }", false),
+    ("{ healthy_deadline: soon }", false),
+    ("{ gates: [{ command: ./check, timeout: 5s, per: batch }] }", true),
+    ("{ gates: [{ http: \"http://{{ host.address }}/\", status: 204, contains: ok }] }", true),
+    ("{ gates: [{ prometheus: \"http://p\", query: up, pass: \"value == 1\", fail: \"value < 1\" }] }", true),
+    ("{ gates: [{ prometheus: \"http://p\", query: up }] }", false),
+    ("{ gates: [{ command: x, status: 200 }] }", false),
+    ("{ gates: [{ command: x, http: y }] }", false),
+    ("{ gates: [{ timeout: 5s }] }", false),
+    ("{ gates: [{ http: x, per: host }] }", false),
+    ("{ hooks: [{ on: controller, before_batch: ./begin, after_batch: ./end }] }", true),
+    ("{ hooks: [{ already: x, before_node: a, after_node: b, timeout: 1m }] }", true),
+    ("{ hooks: [{ on: node }] }", false),
+    ("{ hooks: [{ before: x }] }", false),
+];
+
 /// Inventories, and whether they are right.
 const INVENTORIES: &[(&str, bool)] = &[
     ("hosts: { web1: { address: 10.0.0.1, vars: { rack: a } }, web2: {} }", true),
@@ -128,8 +160,10 @@ const INVENTORIES: &[(&str, bool)] = &[
 
 #[test]
 fn the_schema_agrees_with_lint() {
-    let roles: Vec<(String, bool)> =
-        TASKS.iter().map(|(task, good)| (format!("tasks:\n  - {task}\n"), *good)).collect();
+    let vars = "params:\n  rack: { type: string, default: a }\n";
+    let tasks = TASKS.iter().map(|(task, good)| (format!("tasks:\n  - {task}\n"), *good));
+    let rollouts = ROLLOUTS.iter().map(|(text, good)| (format!("{vars}rollout: {text}\n"), *good));
+    let roles: Vec<(String, bool)> = tasks.chain(rollouts).collect();
     let inventories: Vec<(String, bool)> =
         INVENTORIES.iter().map(|(text, good)| (format!("{text}\n"), *good)).collect();
     for (kind, cases) in [("role", roles), ("inventory", inventories)] {

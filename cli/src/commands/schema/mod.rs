@@ -2,6 +2,7 @@
 
 mod inventory;
 mod role;
+mod rollout;
 mod values;
 
 use clap::{Args, ValueEnum};

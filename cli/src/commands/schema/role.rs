@@ -29,7 +29,7 @@ pub fn schema(custom: &CustomModules) -> Value {
             "tasks": described(list("task"), "What is wanted."),
             "verify": described(list("check"), "What must be true when all is as wanted."),
             "cleanup": described(list("task"), "Further tasks of `cm cleanup`, before what cm put there is taken back."),
-            "rollout": { "type": "object", "description": "How `cm rollout` goes about this role; see docs/rollout.md." },
+            "rollout": super::rollout::schema(),
         }),
         &[],
     );
