@@ -36,5 +36,5 @@ pub use project_planner::{ProjectPlanner, catalog_of};
 pub use promise::{Promise, Promises, catalog_digest};
 pub use session::AgentError;
 pub use target::{HostTarget, Reach, SshReach};
-pub use watch::{WatchEvent, watch};
 pub use verdict::{Subject, Verdict, VerdictKind, judge};
+pub use watch::{WatchEvent, watch};

@@ -13,7 +13,9 @@ mod waiting;
 mod watched;
 
 pub use changes::{Difference, differences};
-pub use hosts::{Hosts, cluster_hosts, drifting_hosts, fragile_hosts, hosts, quiet_hosts, rolling_hosts, undoing_hosts};
+pub use hosts::{
+    Hosts, cluster_hosts, drifting_hosts, fragile_hosts, hosts, quiet_hosts, rolling_hosts, undoing_hosts,
+};
 pub use program::{cm, measured, program, skipped};
 pub use ran::{Ran, finish};
 pub use repository::{Repository, Started};

@@ -93,10 +93,10 @@ fn one_command_now_and_facts() {
         "d12 | root",
         "d13 | d13",
     ]);
-    let _ = repository.cm_words(&["run", "hostname >&2; id -un", "on", "d11,d12"]).exits(0).says(&[
-        "d11\n    root\n  ! d11\n",
-        "d12\n    root\n  ! d12\n",
-    ]);
+    let _ = repository
+        .cm_words(&["run", "hostname >&2; id -un", "on", "d11,d12"])
+        .exits(0)
+        .says(&["d11\n    root\n  ! d11\n", "d12\n    root\n  ! d12\n"]);
     let same = "cat /etc/timezone; echo none >&2; [ \"$(hostname)\" != d13 ]";
     let ran = repository.cm_words(&["run", same, "on", "releases"]).exits(3);
     let _ = ran.says(&["d11, d12\n", "d13: exit status 1\n"]);
@@ -111,7 +111,8 @@ fn one_command_now_and_facts() {
     let told = ran.events().iter().filter(|event| event["facts"].is_object()).count();
     assert_eq!(told, 2, "{}", ran.stdout);
     let _ = repository.cm_words(&["facts", "on", "releases", "--where", "nod.cpus"]).exits(1).says(&["nod"]);
-    let _ = repository.cm("facts on releases --columns os.verson").exits(1).says(&["did you mean `os.version`?"]);
+    let _ =
+        repository.cm("facts on releases --columns os.verson").exits(1).says(&["did you mean `os.version`?"]);
     let ran = repository.cm("facts on releases --json").exits(0);
     for (host, version, codename) in
         [("d11", "11", "bullseye"), ("d12", "12", "bookworm"), ("d13", "13", "trixie")]
