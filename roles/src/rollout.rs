@@ -130,6 +130,8 @@ pub struct RolloutHook {
 pub fn judge(expression: &str, value: f64) -> Result<bool, String> {
     let mut environment = minijinja::Environment::new();
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+    // Errors name what is missing.
+    environment.set_debug(true);
     let compiled = environment.compile_expression(expression).map_err(|error| error.to_string())?;
     let given = compiled.eval(minijinja::context! { value }).map_err(|error| error.to_string())?;
     bool::try_from(given.clone()).map_err(|_| format!("it gives {given}, neither true nor false"))
