@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AddedTask, Begin, Change, Digest, Event, Facts, Task, Watch, Watched, bounded};
+use crate::{AddedTask, Begin, Change, Digest, Event, Facts, Task, Watch, Watched, bounded, piece};
 
 /// What an agent sends before its first frame, so that whatever a login shell prints before is told from it.
 pub const AGENT_MARK: &[u8] = b"\x01cm-agent-1\n";
@@ -27,6 +27,7 @@ pub enum ToAgent {
         /// Which content.
         digest: Digest,
         /// The piece.
+        #[serde(with = "piece")]
         bytes: Vec<u8>,
         /// Whether it is the last one.
         last: bool,
