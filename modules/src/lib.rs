@@ -11,6 +11,7 @@ mod account_files;
 mod bench;
 mod checks;
 pub mod custom;
+pub mod dbus;
 mod encoding;
 mod facts;
 pub mod former;

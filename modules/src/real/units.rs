@@ -1,5 +1,6 @@
-//! Units of this machine, by systemctl: one process for the states of all units of a run.
+//! Units of this machine: states from systemd itself, in one question for all units of a run; changes by systemctl.
 
+mod bus;
 mod show;
 
 use std::{
@@ -202,6 +203,23 @@ impl Real {
 
     /// Asks systemd, whatever is known.
     fn query(&self, names: &[&str]) -> Result<BTreeMap<String, UnitState>, Problem> {
+        let mut answers = match bus::ask(names) {
+            Ok(answers) => answers,
+            // Whatever is wrong there, systemctl has the words for it.
+            Err(_) => self.show(names)?,
+        };
+        for (name, unit) in &mut answers {
+            if unit.file == "generated" && unit.fragment.contains("generator.late") {
+                // A script of System V: systemctl asks its own tools whether that is enabled.
+                let enabled = self.systemctl_query(&["is-enabled", "--", name])?;
+                unit.file = enabled.output.stdout.trim().to_owned();
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The same by a process.
+    fn show(&self, names: &[&str]) -> Result<BTreeMap<String, UnitState>, Problem> {
         let mut arguments = vec!["show", "-p", show::PROPERTIES, "--"];
         arguments.extend(names);
         let finished = self.systemctl_query(&arguments)?;
@@ -217,20 +235,11 @@ impl Real {
             // One name that systemd does not want to hear ends the answer: each alone then.
             let mut all = BTreeMap::new();
             for name in names {
-                all.extend(self.query(&[name])?);
+                all.extend(self.show(&[name])?);
             }
             return Ok(all);
         }
-        let mut answers = BTreeMap::new();
-        for (name, mut unit) in names.iter().zip(units) {
-            if unit.file == "generated" && unit.fragment.contains("generator.late") {
-                // A script of System V: systemctl asks its own tools whether that is enabled.
-                let enabled = self.systemctl_query(&["is-enabled", "--", name])?;
-                unit.file = enabled.output.stdout.trim().to_owned();
-            }
-            answers.insert((*name).to_owned(), unit);
-        }
-        Ok(answers)
+        Ok(names.iter().map(|name| (*name).to_owned()).zip(units).collect())
     }
 
     fn systemctl_query(&self, arguments: &[&str]) -> Result<Finished, Problem> {

@@ -4,30 +4,22 @@
 //! Nothing is asked but to be told: of what a signal says only whom it concerns is read. What the unit is like now
 //! is found out by the look.
 
-mod codec;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{self, Read, Write},
-    os::{
-        fd::{AsFd, BorrowedFd},
-        unix::net::UnixStream,
-    },
+    io,
+    os::fd::BorrowedFd,
     path::Path,
-    time::Duration,
 };
 
-pub use codec::unit_path;
-use codec::{Kind, Message};
+use cm_modules::dbus::{
+    Call, Connection, SYSTEMD, SYSTEMD_SOCKET,
+    codec::{Kind, Message},
+};
+pub use cm_modules::dbus::{SYSTEM_BUS, codec::unit_path};
 
-/// Time for a bus to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The bus that everybody has.
-pub const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
-const PRIVATE: &str = "/run/systemd/private";
-const SYSTEMD: &str = "org.freedesktop.systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const BUS: &str = "org.freedesktop.DBus";
@@ -46,11 +38,9 @@ pub struct Told {
 
 /// A connection with what is waited for.
 pub struct UnitSignals {
-    stream: UnixStream,
-    buffer: Vec<u8>,
+    connection: Connection,
     /// By object path.
     units: BTreeMap<String, BTreeSet<u32>>,
-    serial: u32,
 }
 
 impl UnitSignals {
@@ -63,45 +53,21 @@ impl UnitSignals {
         match Self::over(Path::new(SYSTEM_BUS), &by_path, true) {
             Ok(signals) => Ok(signals),
             // Who is told why should hear of the bus that everybody has.
-            Err(error) => Self::over(Path::new(PRIVATE), &by_path, false).map_err(|_| error),
+            Err(error) => Self::over(Path::new(SYSTEMD_SOCKET), &by_path, false).map_err(|_| error),
         }
     }
 
     fn over(socket: &Path, units: &BTreeMap<String, BTreeSet<u32>>, is_bus: bool) -> io::Result<Self> {
-        let stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let mut signals = Self { stream, buffer: Vec::new(), units: units.clone(), serial: 0 };
-        signals.authenticate()?;
+        let mut signals = Self { connection: Connection::to(socket)?, units: units.clone() };
         if is_bus {
             signals.subscribe()?;
         }
-        signals.stream.set_nonblocking(true)?;
+        signals.connection.stop_waiting()?;
         Ok(signals)
     }
 
-    /// "EXTERNAL": the kernel tells the other side who we are (D-Bus specification, "Authentication Protocol").
-    fn authenticate(&mut self) -> io::Result<()> {
-        let user = rustix::process::geteuid().as_raw().to_string();
-        let user: String = user.bytes().map(|digit| format!("{digit:02x}")).collect();
-        self.stream.write_all(format!("\0AUTH EXTERNAL {user}\r\n").as_bytes())?;
-        let mut answer = Vec::new();
-        let mut byte = [0];
-        while !answer.ends_with(b"\r\n") {
-            if answer.len() > 1000 {
-                return Err(refused("it says no end of things at the start"));
-            }
-            self.stream.read_exact(&mut byte)?;
-            answer.push(byte[0]);
-        }
-        if !answer.starts_with(b"OK ") {
-            return Err(refused("it does not let us in"));
-        }
-        self.stream.write_all(b"BEGIN\r\n")
-    }
-
     fn subscribe(&mut self) -> io::Result<()> {
-        self.ask(BUS, BUS_PATH, BUS, "Hello", &[])?;
+        self.connection.greet()?;
         let of_units = |path: &str| {
             format!("type='signal',sender='{SYSTEMD}',interface='org.freedesktop.DBus.Properties',{path}")
         };
@@ -116,41 +82,25 @@ impl UnitSignals {
         } else {
             rules.extend(self.units.keys().map(|path| of_units(&format!("path='{path}'"))));
         }
-        for rule in rules {
-            self.ask(BUS, BUS_PATH, BUS, "AddMatch", &[&rule])?;
+        for rule in &rules {
+            let arguments = [rule.as_str()];
+            let add = Call {
+                destination: BUS,
+                path: BUS_PATH,
+                interface: BUS,
+                member: "AddMatch",
+                arguments: &arguments,
+            };
+            self.connection.ask(&add)?;
         }
-        self.ask(SYSTEMD, MANAGER_PATH, MANAGER, "Subscribe", &[])
-    }
-
-    /// Calls and waits for the answer.
-    fn ask(
-        &mut self,
-        destination: &str,
-        path: &str,
-        interface: &str,
-        member: &str,
-        arguments: &[&str],
-    ) -> io::Result<()> {
-        self.serial += 1;
-        let call = codec::call(self.serial, destination, path, interface, member, arguments);
-        self.stream.write_all(&call)?;
-        loop {
-            match self.next()? {
-                Some(message) if message.answers == self.serial => {
-                    return match message.kind {
-                        Kind::Error => Err(refused(&format!("{member}: {}", message.error))),
-                        _ => Ok(()),
-                    };
-                }
-                // Signals that come this early are followed by a look anyway.
-                Some(_) => {}
-                None => {
-                    if !self.fill()? {
-                        return Err(io::ErrorKind::UnexpectedEof.into());
-                    }
-                }
-            }
-        }
+        let subscribe = Call {
+            destination: SYSTEMD,
+            path: MANAGER_PATH,
+            interface: MANAGER,
+            member: "Subscribe",
+            arguments: &[],
+        };
+        self.connection.ask(&subscribe).map(drop)
     }
 
     /// Takes all that was told, without waiting.
@@ -160,10 +110,10 @@ impl UnitSignals {
     pub fn read(&mut self) -> io::Result<Told> {
         let mut told = Told::default();
         loop {
-            while let Some(message) = self.next()? {
+            while let Some(message) = self.connection.next()? {
                 self.heard(&message, &mut told)?;
             }
-            match self.fill() {
+            match self.connection.fill() {
                 Ok(true) => {}
                 Ok(false) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(told),
@@ -188,39 +138,9 @@ impl UnitSignals {
         Ok(())
     }
 
-    fn next(&mut self) -> io::Result<Option<Message>> {
-        match codec::take(&self.buffer) {
-            Ok(Some((message, used))) => {
-                self.buffer.drain(..used);
-                Ok(Some(message))
-            }
-            Ok(None) => Ok(None),
-            Err(codec::Nonsense) => Err(refused("it does not speak D-Bus")),
-        }
-    }
-
-    /// Reads more; false at the end.
-    fn fill(&mut self) -> io::Result<bool> {
-        let mut piece = [0; 8192];
-        loop {
-            match self.stream.read(&mut piece) {
-                Ok(count) => {
-                    self.buffer.extend_from_slice(&piece[..count]);
-                    return Ok(count > 0);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
     /// What poll(2) asks whether something was told.
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+        self.connection.fd()
     }
-}
-
-fn refused(why: &str) -> io::Error {
-    io::Error::other(why.to_owned())
 }

@@ -1,5 +1,5 @@
-//! As much of D-Bus's wire format as it takes to ask for signals and to know them (D-Bus specification,
-//! "Message Protocol"): calls with text arguments out; of what comes in, the header and nothing of the body.
+//! As much of D-Bus's wire format as it takes to ask for properties and signals (D-Bus specification, "Message
+//! Protocol"): calls with text arguments out; of what comes in, the header and a property's value.
 //!
 //! No I/O.
 
@@ -24,15 +24,31 @@ pub enum Kind {
 /// A message that came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
+    /// What it is.
     pub kind: Kind,
     /// The object that speaks.
     pub path: String,
+    /// Whose member is meant.
     pub interface: String,
+    /// The method or signal.
     pub member: String,
     /// Of an error: its name.
     pub error: String,
     /// Which call this answers; 0: none.
     pub answers: u32,
+    /// The body, where it is one variant of a simple type, as the answer to a question for a property is.
+    pub value: Option<Value>,
+}
+
+/// The value of a property.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A text, or the path of an object.
+    Text(String),
+    /// Yes or no.
+    Flag(bool),
+    /// A whole number of any of the widths.
+    Number(i128),
 }
 
 /// A message that makes no sense: whoever speaks is no bus.
@@ -48,6 +64,7 @@ const DESTINATION: u8 = 6;
 const SIGNATURE: u8 = 8;
 
 /// A method call: its serial number must not be 0. Every argument is a text.
+#[must_use]
 pub fn call(
     serial: u32,
     destination: &str,
@@ -63,7 +80,7 @@ pub fn call(
     }
     // Little endian, a call, no flags, version 1.
     let mut bytes = vec![b'l', 1, 0, 1];
-    // Lengths fit: arguments are match rules.
+    // Lengths fit: arguments are match rules and names.
     bytes.extend((body.len() as u32).to_le_bytes());
     bytes.extend(serial.to_le_bytes());
     let mut fields = Vec::new();
@@ -139,10 +156,15 @@ pub fn take(buffer: &[u8]) -> Result<Option<(Message, usize)>, Nonsense> {
         member: String::new(),
         error: String::new(),
         answers: 0,
+        value: None,
     };
     let mut reader = Reader { bytes: &buffer[..16 + fields], at: 16, swapped };
+    let mut holds_variant = false;
     while reader.at < reader.bytes.len() {
-        reader.field(&mut message).ok_or(Nonsense)?;
+        holds_variant |= reader.field(&mut message).ok_or(Nonsense)?;
+    }
+    if holds_variant {
+        message.value = Reader { bytes: &buffer[..whole], at: end, swapped }.variant();
     }
     Ok(Some((message, whole)))
 }
@@ -179,11 +201,36 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).ok()
     }
 
-    /// One field of the header: a number, and a value with its type in front.
-    fn field(&mut self, message: &mut Message) -> Option<()> {
+    fn wide(&mut self) -> Option<u64> {
+        self.align(8);
+        let bytes = *self.bytes.get(self.at..)?.first_chunk::<8>()?;
+        self.at += 8;
+        Some(if self.swapped { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) })
+    }
+
+    /// A value of a simple type with its type in front; none of any other.
+    fn variant(&mut self) -> Option<Value> {
+        let length = usize::from(self.byte()?);
+        Some(match self.text(length)? {
+            "s" | "o" => {
+                let length = self.number()? as usize;
+                Value::Text(self.text(length)?.to_owned())
+            }
+            "b" => Value::Flag(self.number()? != 0),
+            "u" => Value::Number(self.number()?.into()),
+            "i" => Value::Number(self.number()?.cast_signed().into()),
+            "t" => Value::Number(self.wide()?.into()),
+            "x" => Value::Number(self.wide()?.cast_signed().into()),
+            _ => return None,
+        })
+    }
+
+    /// One field of the header: a number, and a value with its type in front. Whether it says that the body is
+    /// one variant.
+    fn field(&mut self, message: &mut Message) -> Option<bool> {
         self.align(8);
         if self.at == self.bytes.len() {
-            return Some(());
+            return Some(false);
         }
         let code = self.byte()?;
         let length = usize::from(self.byte()?);
@@ -202,7 +249,7 @@ impl<'a> Reader<'a> {
             }
             "g" => {
                 let length = usize::from(self.byte()?);
-                self.text(length)?;
+                return Some(self.text(length)? == "v" && code == SIGNATURE);
             }
             "u" => {
                 let value = self.number()?;
@@ -213,12 +260,13 @@ impl<'a> Reader<'a> {
             // The header has no other types.
             _ => return None,
         }
-        Some(())
+        Some(false)
     }
 }
 
 /// The object path of a unit: everything but letters and digits as `_` and two hex digits, and so a digit at the
 /// front (org.freedesktop.systemd1(5)).
+#[must_use]
 pub fn unit_path(name: &str) -> String {
     use std::fmt::Write as _;
     let mut path = String::from("/org/freedesktop/systemd1/unit/");
