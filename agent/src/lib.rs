@@ -7,6 +7,7 @@ pub mod applied;
 mod boot;
 pub mod contents;
 pub mod guard;
+mod inbox;
 pub mod install;
 pub mod journal;
 pub mod lock;

@@ -12,13 +12,15 @@ use std::{
 
 use cm_modules::{Node, Overlay, Real, gather_facts};
 use cm_wire::{
-    AGENT_MARK, AddedTask, Begin, Event, FromAgent, Mode, Redactor, Refusal, Task, ToAgent, decode,
+    AGENT_MARK, AddedTask, Begin, Event, FromAgent, Mode, Piece, Redactor, Refusal, Task, ToAgent,
+    decode,
 };
 
 use crate::{
     boot,
     contents::{ContentStore, FromJournal},
     guard::Guard,
+    inbox::Inbox,
     journal::Journal,
     lock::{LockError, RunLock},
     memory,
@@ -159,14 +161,17 @@ fn read_all(
     to_main: &Sender<Result<ToAgent, String>>,
     answers: &Outbox,
 ) {
-    let mut buffer = Vec::new();
-    let mut piece = vec![0; 64 * 1024];
+    let mut inbox = Inbox::default();
     loop {
-        let mut taken = 0;
         loop {
-            match decode::<ToAgent>(&buffer[taken..]) {
+            if let Some((piece, used)) = Piece::at(inbox.waiting()) {
+                contents.receive(piece.digest, piece.bytes, piece.last);
+                inbox.take(used);
+                continue;
+            }
+            match decode::<ToAgent>(inbox.waiting()) {
                 Ok(Some((message, used))) => {
-                    taken += used;
+                    inbox.take(used);
                     match message {
                         ToAgent::Content { digest, bytes, last } => contents.receive(digest, &bytes, last),
                         ToAgent::NoContent { digest, reason } => contents.refuse(digest, reason),
@@ -200,13 +205,9 @@ fn read_all(
                 }
             }
         }
-        buffer.drain(..taken);
-        match input.read(&mut piece) {
+        match inbox.read_from(&mut input) {
             Ok(0) => return,
-            Ok(count) => {
-                link.hear();
-                buffer.extend_from_slice(&piece[..count]);
-            }
+            Ok(_) => link.hear(),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => return,
         }

@@ -4,6 +4,7 @@ mod confirm;
 mod judging;
 mod link;
 mod numbers;
+mod outgoing;
 mod reboot;
 mod say;
 mod trouble;

@@ -316,6 +316,15 @@ impl ToNode {
         self.stdin.flush().await
     }
 
+    /// Sends frames as they are.
+    ///
+    /// # Errors
+    /// When the link is gone.
+    pub async fn send_frames(&mut self, frames: &[u8]) -> std::io::Result<()> {
+        self.stdin.write_all(frames).await?;
+        self.stdin.flush().await
+    }
+
     /// Sends several messages in one write.
     ///
     /// # Errors

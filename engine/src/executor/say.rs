@@ -1,15 +1,14 @@
 //! What is said to an agent: the catalog, the contents it asks for, and that somebody is still there.
 
-use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use cm_plan::ContentSource;
 use cm_wire::{Begin, Digest, Task, ToAgent, Watch};
-use tokio::{io::AsyncReadExt, sync::mpsc, time::interval};
+use tokio::{sync::mpsc, time::interval};
 
+use super::outgoing::Outgoing;
 use crate::{dispatcher::Shared, session::ToNode};
 
-/// Contents travel in pieces of this many bytes.
-const PIECE: usize = 128 * 1024;
 /// The agent counts the controller as gone after 90 s without a word.
 const PING: Duration = Duration::from_secs(10);
 /// Tasks are sent in frames of at most this many.
@@ -50,67 +49,50 @@ pub(super) async fn speak(
     let mut ping = interval(PING);
     ping.tick().await;
     let mut told_to_stop = false;
+    let mut outgoing = Outgoing::of(contents);
     loop {
         let sent = tokio::select! {
-            digest = wanted.recv() => match digest {
-                Some(digest) => send_content(&mut to, digest, contents.get(&digest)).await,
-                None => return Some(to),
-            },
-            _ = ping.tick() => to.send(&ToAgent::Ping).await,
+            biased;
             () = shared.stop.cancelled(), if !told_to_stop => {
                 told_to_stop = true;
                 to.send(&ToAgent::Cancel).await
             }
+            _ = ping.tick() => to.send(&ToAgent::Ping).await,
+            digest = wanted.recv() => match digest {
+                Some(digest) => {
+                    outgoing.ask(digest);
+                    continue;
+                }
+                None => return Some(to),
+            },
+            // Whatever else there is to say comes between two pieces.
+            () = std::future::ready(()), if !outgoing.is_empty() => {
+                match fill(outgoing).await {
+                    Ok(filled) => outgoing = filled,
+                    Err(_) => return hold(wanted).await,
+                }
+                to.send_frames(&outgoing.frames).await
+            }
         };
         if sent.is_err() {
-            // The hearer learns why; keep the channel open until it does.
-            while wanted.recv().await.is_some() {}
-            return None;
+            return hold(wanted).await;
         }
     }
 }
 
-async fn send_content(
-    to: &mut ToNode,
-    digest: Digest,
-    source: Option<&ContentSource>,
-) -> std::io::Result<()> {
-    match source {
-        Some(ContentSource::Bytes(bytes)) => {
-            let mut pieces = bytes.chunks(PIECE).peekable();
-            if pieces.peek().is_none() {
-                return to.send(&ToAgent::Content { digest, bytes: Vec::new(), last: true }).await;
-            }
-            while let Some(piece) = pieces.next() {
-                let last = pieces.peek().is_none();
-                to.send(&ToAgent::Content { digest, bytes: piece.to_vec(), last }).await?;
-            }
-            Ok(())
-        }
-        Some(ContentSource::File(path)) => send_file(to, digest, path).await,
-        None => {
-            let reason = "it is not part of this host's catalog".to_owned();
-            to.send(&ToAgent::NoContent { digest, reason }).await
-        }
-    }
+/// Nothing can be said any more. The hearer learns why; the channel stays open until it does.
+async fn hold(mut wanted: mpsc::UnboundedReceiver<Digest>) -> Option<ToNode> {
+    while wanted.recv().await.is_some() {}
+    None
 }
 
-async fn send_file(to: &mut ToNode, digest: Digest, path: &Path) -> std::io::Result<()> {
-    let refuse =
-        |error: std::io::Error| ToAgent::NoContent { digest, reason: format!("{}: {error}", path.display()) };
-    let mut file = match tokio::fs::File::open(path).await {
-        Ok(file) => file,
-        Err(error) => return to.send(&refuse(error)).await,
-    };
-    loop {
-        let mut bytes = Vec::with_capacity(PIECE);
-        while bytes.len() < PIECE {
-            match file.read_buf(&mut bytes).await {
-                Ok(0) => return to.send(&ToAgent::Content { digest, bytes, last: true }).await,
-                Ok(_) => {}
-                Err(error) => return to.send(&refuse(error)).await,
-            }
-        }
-        to.send(&ToAgent::Content { digest, bytes, last: false }).await?;
+/// Makes the next frames, where no other host waits for this one's disk.
+async fn fill(mut outgoing: Outgoing) -> std::io::Result<Outgoing> {
+    if !outgoing.reads() {
+        outgoing.fill()?;
+        return Ok(outgoing);
     }
+    tokio::task::spawn_blocking(move || outgoing.fill().map(|()| outgoing))
+        .await
+        .map_err(std::io::Error::other)?
 }
