@@ -44,6 +44,15 @@ pub fn build_image(release: Release, progress: &mut dyn FnMut(Progress)) -> Resu
     ensure(release, progress).map(drop)
 }
 
+/// The tree of a release's image, which nothing may write to; built now if it is not there.
+///
+/// # Errors
+/// As [`build_image`].
+pub fn image_tree(release: Release, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf, LabError> {
+    crate::requirements().map_err(LabError::Missing)?;
+    Ok(ensure(release, progress)?.root)
+}
+
 /// Where the image's tree lies or will lie.
 pub(crate) fn root_path(release: Release) -> PathBuf {
     Path::new(IMAGE_CACHE).join(format!("{}-{}", release.name(), key())).join("root")

@@ -49,7 +49,7 @@ mod whole_host;
 pub use command::CommandError;
 pub use error::LabError;
 pub use host::{HostState, HostStatus};
-pub use image::{IMAGE_CACHE, build_image};
+pub use image::{IMAGE_CACHE, build_image, image_tree};
 pub use lab::{Lab, LabState, find, list};
 pub use progress::Progress;
 pub use requirements::{Missing, MissingTool, requirements};
