@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("state", &[]),
     ("engine", &["cm-wire", "cm-syntax", "cm-plan", "cm-transport", "cm-rollout", "cm-fetch"]),
     ("lab", &[]),
+    ("bench", &["cm-lab"]),
 ];
 
 fn root() -> &'static Path {

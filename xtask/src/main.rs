@@ -1,7 +1,8 @@
-//! What a developer or a new user runs: `cargo xtask demo` and `cargo xtask test`.
+//! What a developer or a new user runs: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod ansible;
+mod bench;
 mod demo;
 mod fuzz;
 mod packages;
@@ -18,6 +19,7 @@ fn main() {
         ["test", only] => test::run(Some(only)),
         ["fuzz"] => fuzz::run("60"),
         ["fuzz", seconds] => fuzz::run(seconds),
+        ["bench", words @ ..] => bench::run(words),
         ["packages"] => packages::install(packages::ALL),
         ["ansible"] => ansible::prepare(),
         _ => {
@@ -25,6 +27,7 @@ fn main() {
                 "usage: cargo xtask demo             set up, boot a three-host lab, run the main job\n       \
                  cargo xtask test [STEP]     all checks and tests, real hosts included; steps: {}\n       \
                  cargo xtask fuzz [SECONDS] damaged inputs for all readers, that long for each (60)\n       \
+                 cargo xtask bench [--quick] [SECTION...]  measure against ssh, apt and other tools; --help lists all\n       \
                  cargo xtask packages        only install the Debian packages that lab and tests need\n       \
                  cargo xtask ansible         only install what inventories of Ansible are compared with",
                 test::names().join(", ")
