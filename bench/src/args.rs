@@ -55,7 +55,6 @@ pub fn parse(
         match word.as_str() {
             "--quick" => arguments.quick = true,
             "--page" => arguments.page_only = true,
-            "--help" => return Err(usage(sections)),
             "--cm" => arguments.cm = value()?,
             "--root" => arguments.root = value()?,
             name if sections.iter().any(|section| section.name == name) => asked.push(word),

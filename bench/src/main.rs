@@ -14,6 +14,10 @@ use cm_bench::{
 };
 
 fn main() -> ExitCode {
+    if std::env::args().any(|word| word == "--help") {
+        print!("{}", args::usage(sections::ALL));
+        return ExitCode::SUCCESS;
+    }
     let arguments = match args::parse(std::env::args().skip(1), sections::ALL) {
         Ok(arguments) => arguments,
         Err(told) => {
