@@ -69,14 +69,8 @@ impl Fleet {
         }
         let first = fleet.repository(1)?;
         fleet.serve("base", 1, &[fleet.image.clone()], &Hanging::default())?;
-        let applied = fleet.apply(&first, &[])?;
+        fleet.apply(&first, &[]).context("the tree that all nodes begin with could not be made")?;
         fleet.down();
-        if applied.status != 0 {
-            bail!(
-                "the role could not be applied to the tree that all nodes begin with (exit status {})",
-                applied.status
-            );
-        }
         Ok(fleet)
     }
 
@@ -183,12 +177,22 @@ impl Fleet {
         command
     }
 
-    /// Applies the role.
+    /// Applies the role to all hosts of a repository, of which none may end otherwise than well.
     ///
     /// # Errors
-    /// When `cm` cannot be started.
+    /// When `cm` cannot be started or ends with another status than 0.
     pub fn apply(&self, repository: &Path, more: &[&str]) -> anyhow::Result<Measured> {
-        Ok(measure(&mut self.command(repository, more), |_| {})?)
+        let path = self.path("output");
+        let output = fs::File::create(&path)?;
+        let mut command = self.command(repository, more);
+        let measured = measure(command.stderr(output.try_clone()?).stdout(output), |_| {})?;
+        if measured.status != 0 {
+            let said = fs::read_to_string(&path).unwrap_or_default();
+            let lines: Vec<&str> = said.lines().collect();
+            let last = lines[lines.len().saturating_sub(30)..].join("\n");
+            bail!("`cm apply` ended with exit status {}:\n{last}", measured.status);
+        }
+        Ok(measured)
     }
 
     /// The connections of a run without the run, so many at once.

@@ -47,9 +47,9 @@ pub fn write(repository: &Path, name: &str) -> io::Result<()> {
         ));
     }
     for number in 0..5 {
-        task(format!("  - link: /srv/app/link{number}\n    to: /srv/app/part{number}\n"));
+        task(format!("  - link: /srv/app/link{number}\n    target: /srv/app/part{number}\n"));
     }
-    for (number, file) in ["/etc/hosts", "/etc/profile", "/etc/shells"].into_iter().enumerate() {
+    for (number, file) in ["/etc/login.defs", "/etc/profile", "/etc/shells"].into_iter().enumerate() {
         task(format!("  - line: {file}\n    text: \"# simulated {number}\"\n"));
     }
     debug_assert_eq!(count, TASKS);
