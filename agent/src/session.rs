@@ -283,7 +283,7 @@ fn run(
         out.lock().unwrap_or_else(std::sync::PoisonError::into_inner).send(FromAgent::Events(vec![event]));
     };
     let stopping = || link.stopping();
-    let real = Real::new();
+    let real = Real::remembering(state.digests(), !begin.paranoid);
     let unusable = |error: std::io::Error| Refusal::State {
         reason: format!("{} cannot be used: {error}", state.path().display()),
     };
@@ -352,6 +352,8 @@ fn run(
         }
         journal.sweep_programs();
     }
+    // What cannot be kept is hashed again the next time.
+    let _ = real.keep_digests();
     drop(lock);
     if outcome? {
         for said in guard.fire() {

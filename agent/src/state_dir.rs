@@ -78,6 +78,12 @@ impl StateDir {
         self.0.join("journal")
     }
 
+    /// What large files held when they were last hashed or written.
+    #[must_use]
+    pub fn digests(&self) -> PathBuf {
+        self.0.join("digests")
+    }
+
     /// The lock's file.
     #[must_use]
     pub fn lock(&self) -> PathBuf {

@@ -259,10 +259,10 @@ impl Watcher<'_> {
         send: &(dyn Fn(Event) + Sync),
         work: impl FnOnce(Surroundings<'_>) -> T,
     ) -> T {
-        let real = Real::new();
+        let real = Real::remembering(self.state.digests(), !self.begin.paranoid);
         let journal = self.journal();
         let contents = FromJournal { journal: &journal, store: self.store };
-        work(Surroundings {
+        let done = work(Surroundings {
             node: &real,
             journal: &journal,
             contents: &contents,
@@ -274,7 +274,10 @@ impl Watcher<'_> {
             confirm: &|_| {},
             restart: &|_, _| "a watch restarts no host".into(),
             stopping: self.over,
-        })
+        });
+        // What cannot be kept is hashed again the next time.
+        let _ = real.keep_digests();
+        done
     }
 
     fn journal(&self) -> Journal {

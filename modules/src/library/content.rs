@@ -6,7 +6,7 @@ use cm_wire::{Change, ContentRef, Digest, Mode};
 
 use crate::{
     Context, Doing, Problem,
-    node::{Content, Stat},
+    node::{Content, Stat, WORTH_KNOWING},
     text_diff::{DIFF_LIMIT, text_diff},
 };
 
@@ -54,6 +54,13 @@ impl Before {
         stat: &Stat,
         wanted: ContentRef,
     ) -> Result<Option<Self>, Problem> {
+        if stat.size >= WORTH_KNOWING
+            && stat.size == wanted.size
+            && context.node.known_digest(path).doing(format_args!("looking at {}", path.display()))?
+                == Some(wanted.digest)
+        {
+            return Ok(None);
+        }
         let before = Self::read(context, path, stat)?;
         Ok((before.digest != wanted.digest).then_some(before))
     }

@@ -45,6 +45,9 @@ impl FileKind {
     }
 }
 
+/// Files of fewer bytes are hashed in no more time than it takes to remember what they held.
+pub const WORTH_KNOWING: u64 = 64 * 1024;
+
 /// Extended attributes by name.
 pub type Extended = std::collections::BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -175,6 +178,14 @@ pub trait Files {
     /// # Errors
     /// What reading returns.
     fn digest(&self, path: &Path) -> io::Result<Digest>;
+
+    /// The digest of a regular file's content where it is known without reading it; see [`crate::Real::remembering`].
+    ///
+    /// # Errors
+    /// What stat(2) returns, other than "not there".
+    fn known_digest(&self, _path: &Path) -> io::Result<Option<Digest>> {
+        Ok(None)
+    }
 
     /// Where a symbolic link points.
     ///

@@ -378,6 +378,14 @@ impl Files for Overlay<'_> {
         }
     }
 
+    fn known_digest(&self, path: &Path) -> io::Result<Option<Digest>> {
+        let (place, entry) = self.find_file(path)?;
+        match entry.body {
+            Body::File(content) => Ok(Some(content.digest())),
+            _ => self.below.known_digest(&place),
+        }
+    }
+
     fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
         let (place, entry) = self.find(path)?;
         if entry.stat.kind != FileKind::Link {

@@ -4,6 +4,7 @@
 //! swap it between two steps; the last part of a path is never followed.
 
 mod extended;
+mod memo;
 mod parent;
 mod remove;
 mod replace;
@@ -21,6 +22,7 @@ use std::{
 use cm_wire::Digest;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawMode};
 
+pub(super) use self::memo::Memo;
 use self::{parent::Parent, replace::Replacement};
 use super::Real;
 use crate::{
@@ -31,13 +33,13 @@ use crate::{
 /// Files up to this size are read with one call.
 const SMALL: u64 = 256 * 1024;
 
-/// What the file system part remembers: where leftovers were looked for, and its names for new ones.
-///
-/// A cache of digests by (path, size, mtime, inode) would live here, too.
+/// What the file system part remembers: where leftovers were looked for, its names for new ones, and what large
+/// files held.
 #[derive(Default)]
 pub(super) struct FilesState {
     names: replace::Names,
     swept: sweep::Swept,
+    pub(super) memo: Memo,
     #[cfg(test)]
     pub(super) faults: replace::Faults,
 }
@@ -71,18 +73,41 @@ impl Files for Real {
     }
 
     fn digest(&self, path: &Path) -> io::Result<Digest> {
-        let (file, size) = open_file(path)?;
-        if size <= SMALL {
-            let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
-            let mut file = file;
-            (&mut file).take(SMALL).read_to_end(&mut bytes)?;
-            if (bytes.len() as u64) < SMALL {
-                return Ok(Digest::of(&bytes));
+        let (file, stat) = open_regular(path)?;
+        if let Some(digest) = self.files.memo.known(&stat) {
+            return Ok(digest);
+        }
+        let size = stat_of(&stat).size;
+        if size > SMALL {
+            let began = memo::now();
+            let (digest, _) = Digest::of_reader(&file)?;
+            if self.files.memo.notes(size) {
+                self.files.memo.hashed(&stat, &rustix::fs::fstat(&file)?, began, digest);
             }
-            // It grew meanwhile, or lies about its size as files of /proc do.
+            return Ok(digest);
+        }
+        let began = memo::now();
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+        (&file).take(SMALL).read_to_end(&mut bytes)?;
+        // It grew meanwhile, or lies about its size as files of /proc do.
+        if bytes.len() as u64 >= SMALL {
             return Ok(Digest::of_reader((&bytes[..]).chain(file))?.0);
         }
-        Ok(Digest::of_reader(file)?.0)
+        let digest = Digest::of(&bytes);
+        if self.files.memo.notes(size) {
+            self.files.memo.hashed(&stat, &rustix::fs::fstat(&file)?, began, digest);
+        }
+        Ok(digest)
+    }
+
+    fn known_digest(&self, path: &Path) -> io::Result<Option<Digest>> {
+        match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(raw) if FileType::from_raw_mode(raw.st_mode) == FileType::RegularFile => {
+                Ok(self.files.memo.known(&raw))
+            }
+            Ok(_) | Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
@@ -126,6 +151,8 @@ impl Files for Real {
         };
         let mut new = Replacement::file(&parent, &self.files)?;
         new.fill(content)?;
+        // While nobody else can open it.
+        let seal = if self.files.memo.notes(content.size()) { new.seal() } else { None };
         new.dress(attributes, replaced)?;
         new.sync()?;
         if let Some(validate) = validate
@@ -133,7 +160,10 @@ impl Files for Real {
         {
             return Ok(Err(problem));
         }
-        new.take_place()?;
+        let placed = new.take_place()?;
+        if let (Some(seal), Some(placed)) = (seal, placed) {
+            self.files.memo.written(&rustix::fs::fstat(&placed)?, seal, content.digest());
+        }
         self.touched(path);
         Ok(Ok(()))
     }
@@ -258,8 +288,12 @@ fn read_up_to(file: File, size: u64, limit: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 
-/// Opens a regular file for reading; a pipe or device is never waited for or touched.
+/// Opens a regular file for reading, and says its size; a pipe or device is never waited for or touched.
 pub(super) fn open_file(path: &Path) -> io::Result<(File, u64)> {
+    open_regular(path).map(|(file, raw)| (file, stat_of(&raw).size))
+}
+
+fn open_regular(path: &Path) -> io::Result<(File, rustix::fs::Stat)> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
         Ok(file) => file,
@@ -267,12 +301,9 @@ pub(super) fn open_file(path: &Path) -> io::Result<(File, u64)> {
         Err(rustix::io::Errno::NXIO) => return Err(FileKind::Other.instead_of("a file")),
         Err(error) => return Err(error.into()),
     };
-    let stat = stat_of(&rustix::fs::fstat(&file)?);
-    if stat.kind == FileKind::File {
-        Ok((File::from(file), stat.size))
-    } else {
-        Err(stat.kind.instead_of("a file"))
-    }
+    let raw = rustix::fs::fstat(&file)?;
+    let kind = stat_of(&raw).kind;
+    if kind == FileKind::File { Ok((File::from(file), raw)) } else { Err(kind.instead_of("a file")) }
 }
 
 fn is_link(path: &Path) -> bool {

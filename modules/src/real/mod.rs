@@ -53,6 +53,24 @@ impl Real {
         Self::default()
     }
 
+    /// This machine, nothing read yet but what large files held when they were last hashed or written, which is
+    /// kept in this file between runs: one that is the same since needs no hash. Without `trusted` all are hashed
+    /// all the same (`--paranoid`).
+    #[must_use]
+    pub fn remembering(file: std::path::PathBuf, trusted: bool) -> Self {
+        let mut real = Self::default();
+        real.files.memo = files::Memo::kept_in(file, trusted);
+        real
+    }
+
+    /// Writes down what was learned of large files, if anything was.
+    ///
+    /// # Errors
+    /// When it cannot be written: then they are hashed again the next time.
+    pub fn keep_digests(&self) -> std::io::Result<()> {
+        self.files.memo.keep()
+    }
+
     /// Every change of the file system passes here: a part forgets what it read from this path.
     fn touched(&self, path: &std::path::Path) {
         self.units.touched(path);

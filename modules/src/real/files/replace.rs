@@ -24,7 +24,7 @@ use rustix::{
 };
 
 use super::{
-    FilesState, extended, list, mode_bits,
+    FilesState, extended, list, memo, mode_bits,
     parent::{Parent, ids, mounted},
 };
 use crate::node::{Attributes, Content, Source};
@@ -233,8 +233,14 @@ impl<'a> Replacement<'a> {
         self.state.step()
     }
 
-    /// Takes its place, whatever is there (not a directory).
-    pub(super) fn take_place(mut self) -> io::Result<()> {
+    /// Gives the content an mtime by which later changes are told; see `memo`.
+    pub(super) fn seal(&self) -> Option<memo::Seal> {
+        memo::seal(self.it())
+    }
+
+    /// Takes its place, whatever is there (not a directory): the open file or directory, for what is to be known
+    /// of it there. A link has none.
+    pub(super) fn take_place(mut self) -> io::Result<Option<OwnedFd>> {
         let fd = self.parent.fd();
         match rustix::fs::renameat(fd, &self.name, fd, self.parent.name()) {
             Ok(()) => self.settled = true,
@@ -243,7 +249,8 @@ impl<'a> Replacement<'a> {
             Err(error) => return Err(error.into()),
         }
         self.state.step()?;
-        self.parent.sync()
+        self.parent.sync()?;
+        Ok(self.it.take())
     }
 
     /// Takes its place unless something is there.
