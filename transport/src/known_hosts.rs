@@ -17,20 +17,40 @@ use crate::error::Place;
 use crate::pattern;
 
 /// One file, read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Thousands of hosts look into files of thousands of lines: plain names are found by a map. A hashed name can only be
+/// tried, line by line.
+#[derive(Debug, Clone)]
 pub(crate) struct KnownHostsFile {
     path: PathBuf,
     lines: Vec<Line>,
+    /// Lines of plain names alone, by each of their names.
+    plain: HashMap<Box<str>, Vec<usize>>,
+    /// Lines with hashed names, wildcards or negations.
+    tried: Vec<usize>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Line {
     /// From 1.
     number: usize,
     marker: Marker,
-    hosts: HostPatterns,
+    names: Names,
     /// Key type, base64 and comment, decoded only when the host matches.
     key: String,
+}
+
+/// Whom a line speaks of.
+#[derive(Debug, Clone)]
+enum Names {
+    /// Plain names, which stand in the map.
+    Plain,
+    /// Patterns in lower case.
+    Patterns(Vec<String>),
+    Hashed {
+        salted: hmac::Key,
+        hash: [u8; 20],
+    },
 }
 
 /// What a line says about its key.
@@ -55,15 +75,40 @@ pub(crate) struct Entry {
 impl KnownHostsFile {
     /// Reads text; lines that make no sense are passed over, as OpenSSH does.
     pub fn parse(path: &Path, text: &str) -> Self {
-        let lines =
-            text.lines().enumerate().filter_map(|(index, line)| Line::parse(index + 1, line)).collect();
-        Self { path: path.to_owned(), lines }
+        let mut file = Self::empty(path);
+        for (index, line) in text.lines().enumerate() {
+            let Some((line, names)) = Line::parse(index + 1, line) else { continue };
+            let at = file.lines.len();
+            match line.names {
+                Names::Plain => {
+                    for name in names {
+                        let lines = file.plain.entry(name.into()).or_default();
+                        // A name may stand twice in one line.
+                        if lines.last() != Some(&at) {
+                            lines.push(at);
+                        }
+                    }
+                }
+                Names::Patterns(_) | Names::Hashed { .. } => file.tried.push(at),
+            }
+            file.lines.push(line);
+        }
+        file
+    }
+
+    fn empty(path: &Path) -> Self {
+        Self { path: path.to_owned(), lines: Vec::new(), plain: HashMap::new(), tried: Vec::new() }
     }
 
     /// Returns the lines that match a name (as [`lookup_name`] makes it), in order; keys that cannot be decoded are
     /// passed over.
     pub fn entries<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Entry> + 'a {
-        self.lines.iter().filter(|line| hosts_match(&line.hosts, name)).filter_map(|line| {
+        let plain = self.plain.get(name).into_iter().flatten().copied();
+        let tried = self.tried.iter().copied().filter(|&at| self.lines[at].names.match_by_trying(name));
+        let mut found: Vec<usize> = plain.chain(tried).collect();
+        found.sort_unstable();
+        found.into_iter().filter_map(|at| {
+            let line = &self.lines[at];
             Some(Entry {
                 place: Place { file: self.path.clone(), line: line.number },
                 marker: line.marker,
@@ -74,7 +119,8 @@ impl KnownHostsFile {
 }
 
 impl Line {
-    fn parse(number: usize, line: &str) -> Option<Self> {
+    /// The line, and its names where all of them are plain.
+    fn parse(number: usize, line: &str) -> Option<(Self, Vec<String>)> {
         let mut fields = line.split_ascii_whitespace().peekable();
         let marker = match *fields.peek()? {
             "@revoked" => Marker::Revoked,
@@ -85,10 +131,37 @@ impl Line {
         if marker != Marker::Key {
             fields.next();
         }
-        let hosts = fields.next()?.parse().ok()?;
+        let (names, plain) = Names::of(fields.next()?.parse().ok()?);
         // The fields are joined by one blank each: the key's reader knows no tabs.
         let key = format!("{} {}", fields.next()?, fields.next()?);
-        Some(Self { number, marker, hosts, key })
+        Some((Self { number, marker, names, key }, plain))
+    }
+}
+
+impl Names {
+    fn of(hosts: HostPatterns) -> (Self, Vec<String>) {
+        match hosts {
+            HostPatterns::Patterns(patterns) => {
+                let patterns: Vec<String> = patterns.iter().map(|one| one.to_ascii_lowercase()).collect();
+                if patterns.iter().any(|one| one.contains(['*', '?', '!'])) {
+                    (Self::Patterns(patterns), Vec::new())
+                } else {
+                    (Self::Plain, patterns)
+                }
+            }
+            HostPatterns::HashedName { salt, hash } => {
+                let salted = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &salt);
+                (Self::Hashed { salted, hash }, Vec::new())
+            }
+        }
+    }
+
+    fn match_by_trying(&self, name: &str) -> bool {
+        match self {
+            Self::Plain => false,
+            Self::Patterns(patterns) => pattern::matches_list(patterns.iter().map(String::as_str), name),
+            Self::Hashed { salted, hash } => hmac::verify(salted, name.as_bytes(), hash).is_ok(),
+        }
     }
 }
 
@@ -99,17 +172,9 @@ pub(crate) fn lookup_name(host: &str, port: u16) -> String {
 }
 
 /// Says whether the host field of a line matches a name.
-pub(crate) fn hosts_match(hosts: &HostPatterns, name: &str) -> bool {
-    match hosts {
-        HostPatterns::Patterns(patterns) => {
-            let patterns: Vec<String> = patterns.iter().map(|one| one.to_ascii_lowercase()).collect();
-            pattern::matches_list(patterns.iter().map(String::as_str), name)
-        }
-        HostPatterns::HashedName { salt, hash } => {
-            let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, salt);
-            hmac::verify(&key, name.as_bytes(), hash).is_ok()
-        }
-    }
+pub(crate) fn hosts_match(hosts: HostPatterns, name: &str) -> bool {
+    let (names, plain) = Names::of(hosts);
+    plain.iter().any(|one| one == name) || names.match_by_trying(name)
 }
 
 /// Hides a name as `HashKnownHosts` does.
@@ -149,7 +214,7 @@ impl KnownHostsCache {
                 Stamp { modified: metadata.modified().ok(), length: metadata.len(), inode: metadata.ino() }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Arc::new(KnownHostsFile { path: path.to_owned(), lines: Vec::new() }));
+                return Ok(Arc::new(KnownHostsFile::empty(path)));
             }
             Err(error) => return Err(error),
         };
@@ -214,9 +279,20 @@ mod tests {
     #[test]
     fn own_hashes_are_found() {
         let hashed = hash_name("[web1]:2222").unwrap();
-        assert!(hosts_match(&hashed, "[web1]:2222"));
-        assert!(!hosts_match(&hashed, "web1"));
-        assert!(hosts_match(&hashed.to_string().parse().unwrap(), "[web1]:2222"));
+        assert!(hosts_match(hashed.clone(), "[web1]:2222"));
+        assert!(!hosts_match(hashed.clone(), "web1"));
+        assert!(hosts_match(hashed.to_string().parse().unwrap(), "[web1]:2222"));
+    }
+
+    #[test]
+    fn plain_names_hashes_and_patterns_are_found_in_the_order_of_the_file() {
+        let hashed = hash_name("web1").unwrap().to_string();
+        let text = format!(
+            "web* {ED25519}\nweb1,WEB1,10.0.0.1 {ED25519}\n{hashed} {ED25519}\nweb1,!web2 {ED25519}\nweb1 {OTHER}\n"
+        );
+        let keys = [1, 2, 3, 4, 5].map(|line| (line, Marker::Key));
+        assert_eq!(found(&text, "web1"), keys);
+        assert_eq!(found(&text, "web2"), [(1, Marker::Key)]);
     }
 
     #[test]

@@ -88,7 +88,7 @@ fn without_host(old: &str, name: &str) -> Option<String> {
         return Some(old.to_owned());
     }
     match field.parse::<HostPatterns>() {
-        Ok(hashed @ HostPatterns::HashedName { .. }) => (!hosts_match(&hashed, name)).then(|| old.to_owned()),
+        Ok(hashed @ HostPatterns::HashedName { .. }) => (!hosts_match(hashed, name)).then(|| old.to_owned()),
         Ok(HostPatterns::Patterns(patterns)) => {
             if !patterns.iter().any(|pattern| pattern.eq_ignore_ascii_case(name)) {
                 return Some(old.to_owned());
