@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use crate::boot::{host_cgroup, start, wait_until_ready};
 use crate::command::{CommandError, command_line, tool};
+use crate::delay;
 use crate::error::LabError;
 use crate::files::{FileLock, remove_if_there};
 use crate::inventory_file::{key_path, known_hosts_path};
 use crate::lab::Lab;
-use crate::network::{forget_neighbour, is_cut, remove_cable, set_cut, set_delay};
+use crate::network::{forget_neighbour, is_cut, remove_cable, set_cut};
 use crate::process::ProcessIdentity;
 use crate::record::{self, HostRecord, LabRecord};
 use crate::spec::Release;
@@ -99,6 +100,7 @@ pub(crate) fn kill(record: &LabRecord, host: &HostRecord) -> Result<(), LabError
         processes.keeper.kill();
         processes.leader.into_iter().for_each(ProcessIdentity::kill);
     }
+    delay::end(record, host)?;
     let cgroup = host_cgroup(record, host)?;
     cgroup.kill(&record.name, GONE_LIMIT)?;
     // The lab's number is another machine boot's when the record is; then there is none of ours.
@@ -192,13 +194,17 @@ impl Lab {
         Ok(set_cut(self.record.number(), host.slot, false)?)
     }
 
-    /// Delays what goes to a host by so many milliseconds; 0 takes the delay away. Needs the kernel's netem.
+    /// Makes the round trip to a host longer by so many milliseconds; 0 takes the delay away, and so does a reboot.
+    ///
+    /// The kernel's netem does it; where there is none, a process of the lab's that holds each frame for half of the
+    /// time in either direction.
     ///
     /// # Errors
-    /// As [`Lab::cut`], or the kernel has no netem.
+    /// As [`Lab::cut`], or this machine has neither netem nor `/dev/net/tun`.
     pub fn delay(&self, host: &str, milliseconds: u32) -> Result<(), LabError> {
         let host = self.running(host)?;
-        Ok(set_delay(self.record.number(), host.slot, milliseconds)?)
+        let _work = self.work_on(host)?;
+        delay::set(&self.record, host, milliseconds)
     }
 
     /// Stops all of a host where it stands: it still takes TCP connections and never answers.

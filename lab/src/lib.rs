@@ -23,6 +23,7 @@ mod apt_access;
 mod boot;
 mod cgroup;
 mod command;
+mod delay;
 mod error;
 mod files;
 mod host;

@@ -52,6 +52,11 @@ impl LabNumber {
         format!("vb-{}", self.machine(slot))
     }
 
+    /// The bridge's port in place of the cable, while a process delays the host's frames.
+    pub(crate) fn delayed_port(self, slot: u8) -> String {
+        format!("vd-{}", self.machine(slot))
+    }
+
     /// The host's cgroup.
     pub(crate) fn cgroup(self, slot: u8) -> String {
         format!("cm-lab-{}-{}", self.0, u16::from(slot) + 1)
@@ -61,9 +66,11 @@ impl LabNumber {
 impl LabNumber {
     /// Whether nothing on the machine has a name or an address of this number.
     fn is_unused(self, interfaces: &[String], routes: &str) -> bool {
-        let cables = format!("vb-{}-", self.bridge());
-        !interfaces.iter().any(|name| *name == self.bridge() || name.starts_with(&cables))
-            && !routes.contains(&format!("10.213.{}.", self.0))
+        let cables = ["vb", "vd"].map(|kind| format!("{kind}-{}-", self.bridge()));
+        let ours = |name: &String| {
+            *name == self.bridge() || cables.iter().any(|cable| name.starts_with(cable.as_str()))
+        };
+        !interfaces.iter().any(ours) && !routes.contains(&format!("10.213.{}.", self.0))
     }
 }
 
@@ -142,7 +149,7 @@ pub(crate) fn remove(number: LabNumber) -> Result<(), CommandError> {
 /// then vanish without a word, as behind a router whose other side is gone. A cable that is merely
 /// down would be answered by this machine itself with "no route to host" after three seconds.
 pub(crate) fn set_cut(number: LabNumber, slot: u8, cut: bool) -> Result<(), CommandError> {
-    let (cable, bridge, address) = (number.cable(slot), number.bridge(), number.address(slot).to_string());
+    let (cable, bridge, address) = (port(number, slot), number.bridge(), number.address(slot).to_string());
     if cut {
         let hardware = neighbour(&bridge, &address)?.unwrap_or_else(|| "02:63:6d:6c:ff:ff".into());
         let pinned = ["neigh", "replace", &address, "lladdr", &hardware, "dev", &bridge, "nud", "permanent"];
@@ -182,20 +189,14 @@ pub(crate) fn remove_cable(number: LabNumber, slot: u8) -> Result<(), CommandErr
 
 /// Whether the host's cable is there and not in the bridge.
 pub(crate) fn is_cut(number: LabNumber, slot: u8) -> bool {
-    let cable = interface(&number.cable(slot));
-    cable.exists() && !cable.join("master").exists()
+    let port = interface(&port(number, slot));
+    port.exists() && !port.join("master").exists()
 }
 
-/// Slows what goes to a host down by `delay_ms` milliseconds; 0 takes the delay away.
-pub(crate) fn set_delay(number: LabNumber, slot: u8, delay_ms: u32) -> Result<(), CommandError> {
-    let cable = number.cable(slot);
-    if delay_ms == 0 {
-        // There is nothing to delete when no delay was set.
-        let _ = run("tc", &["qdisc", "delete", "dev", &cable, "root"]);
-        return Ok(());
-    }
-    let delay = format!("{delay_ms}ms");
-    run("tc", &["qdisc", "replace", "dev", &cable, "root", "netem", "delay", &delay]).map(drop)
+/// What of a host is in the bridge: its cable, or the end of the process that delays its frames.
+fn port(number: LabNumber, slot: u8) -> String {
+    let delayed = number.delayed_port(slot);
+    if has_interface(&delayed) { delayed } else { number.cable(slot) }
 }
 
 #[cfg(test)]
@@ -205,7 +206,7 @@ mod tests {
     #[test]
     fn every_interface_name_fits_the_kernels_fifteen_bytes() {
         let last = LabNumber(MOST_LABS - 1);
-        for name in [last.bridge(), last.cable(239)] {
+        for name in [last.bridge(), last.cable(239), last.delayed_port(239)] {
             assert!(name.len() <= 15, "{name}");
         }
     }

@@ -147,6 +147,11 @@ impl LabRecord {
         folder(&self.name).join(format!("{host}.processes"))
     }
 
+    /// Where the process that delays a host's frames is recorded.
+    pub(crate) fn delay_path(&self, host: &str) -> PathBuf {
+        folder(&self.name).join(format!("{host}.delay"))
+    }
+
     /// Where a host's console output goes.
     pub(crate) fn console_path(&self, host: &str) -> PathBuf {
         folder(&self.name).join(format!("{host}.console"))
