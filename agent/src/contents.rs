@@ -10,7 +10,7 @@ use std::{
 };
 
 use cm_modules::{Contents, Problem, node::Content};
-use cm_wire::{Digest, FromAgent, Hasher};
+use cm_wire::{Digest, FromAgent, Hasher, Task, TreeKind, Value};
 
 use crate::{journal::Journal, outbox::Outbox};
 
@@ -37,6 +37,8 @@ struct Shelf {
     sizes: HashMap<Digest, u64>,
     arriving: HashMap<Digest, Arriving>,
     in_memory: u64,
+    /// Contents that one task alone wants: their spooled files may become what they are for.
+    single: HashSet<Digest>,
     /// While gathering, fetching notes what is missing and fails instead of waiting.
     gathering: Option<HashMap<Digest, u64>>,
     closed: bool,
@@ -66,6 +68,15 @@ impl ContentStore {
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         // A panic while holding the lock leaves maps that are still maps.
         self.shelf.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Says what the tasks of a run want: a content that is wanted once is given away, and asked for again if it is
+    /// wanted all the same.
+    pub fn expect(&self, tasks: &[Task]) {
+        let mut counts = HashMap::new();
+        tasks.iter().flat_map(|task| task.params.values()).for_each(|value| count(value, &mut counts));
+        self.shelf().single =
+            counts.into_iter().filter(|(_, often)| *often == 1).map(|(digest, _)| digest).collect();
     }
 
     /// From here to [`ContentStore::get_gathered`] nothing waits: what is missing is noted.
@@ -158,6 +169,9 @@ impl ContentStore {
         }
         Ok(Some(match arriving.target {
             Target::Memory(memory) => Content::Bytes(memory),
+            Target::File(_, path) if shelf.single.contains(&digest) => {
+                Content::Given { path, digest, size: arriving.size }
+            }
             Target::File(_, path) => Content::Spooled { path, digest, size: arriving.size },
         }))
     }
@@ -237,11 +251,33 @@ impl ContentStore {
     }
 }
 
+/// Counts the contents that a parameter names.
+fn count(value: &Value, counts: &mut HashMap<Digest, u32>) {
+    match value {
+        Value::Content(content) => *counts.entry(content.digest).or_default() += 1,
+        Value::Tree(entries) => {
+            for entry in entries {
+                if let TreeKind::File { content, .. } = &entry.kind {
+                    *counts.entry(content.digest).or_default() += 1;
+                }
+            }
+        }
+        Value::List(values) => values.iter().for_each(|value| count(value, counts)),
+        Value::Map(values) => values.values().for_each(|value| count(value, counts)),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) => {}
+    }
+}
+
 impl Contents for ContentStore {
     fn fetch(&self, digest: &Digest, size: u64) -> Result<Content, Problem> {
         let mut shelf = self.shelf();
         loop {
             match shelf.here.get(digest) {
+                // It became a file, of a task that is tried again.
+                Some(Ok(Content::Given { path, .. })) if !path.exists() => {
+                    shelf.here.remove(digest);
+                    shelf.asked.remove(digest);
+                }
                 Some(Ok(content)) => return Ok(content.clone()),
                 Some(Err(problem)) => {
                     let message = format!("its content could not be had: {}", problem.message);
@@ -295,3 +331,6 @@ impl Contents for FromJournal<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,7 +142,7 @@ fn remove_what_is_there(path: &Path) -> io::Result<()> {
 fn copy(content: &Content, file: &mut File) -> io::Result<()> {
     match content {
         Content::Bytes(bytes) => file.write_all(bytes),
-        Content::Spooled { path, digest, .. } => {
+        Content::Spooled { path, digest, .. } | Content::Given { path, digest, .. } => {
             let mut from = File::open(path)?;
             let mut hasher = cm_wire::Hasher::default();
             let mut piece = vec![0; 64 * 1024];

@@ -320,6 +320,7 @@ fn run(
         }
     };
     let guard = Guard::of(state, &begin.run);
+    contents.expect(&tasks);
     let store: &ContentStore = contents;
     let contents = FromJournal { journal: &journal, store };
     let around = Surroundings {

@@ -118,7 +118,7 @@ pub fn difference(
         After::Bytes(bytes) => text_diff(old, bytes),
         After::Named(content) => match context.contents.fetch(&content.digest, content.size)? {
             Content::Bytes(bytes) => text_diff(old, &bytes),
-            Content::Spooled { .. } | Content::Held(_) => None,
+            Content::Spooled { .. } | Content::Given { .. } | Content::Held(_) => None,
         },
     };
     Ok(change.with_diff(diff))

@@ -106,6 +106,16 @@ pub enum Content {
         /// Its length in bytes.
         size: u64,
     },
+    /// In a file of the agent's own that may itself become the file it is for: it is wanted nowhere else. It is
+    /// gone when it did.
+    Given {
+        /// Where it is on this machine.
+        path: PathBuf,
+        /// Its digest.
+        digest: Digest,
+        /// Its length in bytes.
+        size: u64,
+    },
     /// In a file without a name.
     Held(Arc<super::Held>),
 }
@@ -116,7 +126,7 @@ impl Content {
     pub fn digest(&self) -> Digest {
         match self {
             Self::Bytes(bytes) => Digest::of(bytes),
-            Self::Spooled { digest, .. } => *digest,
+            Self::Spooled { digest, .. } | Self::Given { digest, .. } => *digest,
             Self::Held(held) => held.digest,
         }
     }
@@ -126,7 +136,7 @@ impl Content {
     pub fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Spooled { size, .. } => *size,
+            Self::Spooled { size, .. } | Self::Given { size, .. } => *size,
             Self::Held(held) => held.size,
         }
     }

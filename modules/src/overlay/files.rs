@@ -360,7 +360,9 @@ impl Files for Overlay<'_> {
         match entry.body {
             Body::File(content) if content.size() > limit => Err(io::ErrorKind::FileTooLarge.into()),
             Body::File(Content::Bytes(bytes)) => Ok(bytes),
-            Body::File(Content::Spooled { path, .. }) => read_spooled(&path, limit),
+            Body::File(Content::Spooled { path, .. } | Content::Given { path, .. }) => {
+                read_spooled(&path, limit)
+            }
             Body::File(content @ Content::Held(_)) => {
                 let mut bytes = Vec::new();
                 Source::of_content(&content)?.read_to_end(&mut bytes)?;

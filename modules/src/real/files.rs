@@ -9,6 +9,7 @@ mod parent;
 mod remove;
 mod replace;
 mod sweep;
+mod take;
 mod trusted_path;
 
 use std::{
@@ -149,8 +150,7 @@ impl Files for Real {
             }
             other => other.is_some(),
         };
-        let mut new = Replacement::file(&parent, &self.files)?;
-        new.fill(content)?;
+        let mut new = Replacement::holding(&parent, &self.files, content)?;
         // While nobody else can open it.
         let seal = if self.files.memo.notes(content.size()) { new.seal() } else { None };
         new.dress(attributes, replaced)?;

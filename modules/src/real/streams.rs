@@ -67,7 +67,9 @@ impl Source {
             Content::Spooled { path, .. } if path.as_os_str().is_empty() => {
                 Err(io::Error::new(io::ErrorKind::Unsupported, "its content is not known yet"))
             }
-            Content::Spooled { path, .. } => open_file(path).map(|(file, _)| Self::Opened(file)),
+            Content::Spooled { path, .. } | Content::Given { path, .. } => {
+                open_file(path).map(|(file, _)| Self::Opened(file))
+            }
             Content::Held(held) => Ok(Self::Shared { held: held.clone(), offset: 0 }),
         }
     }

@@ -78,7 +78,7 @@ fn is_kept(name: &[u8]) -> bool {
 }
 
 /// The names, each ended by a NUL byte; none where the file system knows no such attributes.
-fn names(file: &impl AsFd) -> io::Result<Vec<u8>> {
+pub(super) fn names(file: &impl AsFd) -> io::Result<Vec<u8>> {
     // Two calls with a buffer on the stack cost less than asking for the size first: nearly all files
     // have none or few.
     let mut names = vec![0; 1024];

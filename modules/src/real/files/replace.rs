@@ -26,6 +26,7 @@ use rustix::{
 use super::{
     FilesState, extended, list, memo, mode_bits,
     parent::{Parent, ids, mounted},
+    take::take,
 };
 use crate::node::{Attributes, Content, Source};
 
@@ -49,7 +50,7 @@ impl Names {
         })
     }
 
-    fn next(&self) -> OsString {
+    pub(super) fn next(&self) -> OsString {
         format!(".cm-{:08x}{:08x}.tmp", self.run(), self.next.fetch_add(1, Ordering::Relaxed)).into()
     }
 
@@ -88,7 +89,7 @@ pub(super) struct Replacement<'a> {
 
 impl<'a> Replacement<'a> {
     /// An empty file that only its owner can read.
-    pub(super) fn file(parent: &'a Parent, state: &'a FilesState) -> io::Result<Self> {
+    fn file(parent: &'a Parent, state: &'a FilesState) -> io::Result<Self> {
         state.step()?;
         let mut new = Self::begin(parent, state);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -100,6 +101,21 @@ impl<'a> Replacement<'a> {
         new.it = Some(it);
         new.settled = false;
         state.step().map(|()| new)
+    }
+
+    /// A file with this content that only its owner can read: the file itself that was received, where it may be taken.
+    pub(super) fn holding(parent: &'a Parent, state: &'a FilesState, content: &Content) -> io::Result<Self> {
+        if let Content::Given { path, size, .. } = content {
+            state.step()?;
+            let mut new = Self::begin(parent, state);
+            if let Some((it, name)) = take(parent, &state.names, path, *size) {
+                (new.it, new.name, new.settled) = (Some(it), name, false);
+                return state.step().map(|()| new);
+            }
+        }
+        let mut new = Self::file(parent, state)?;
+        new.fill(content)?;
+        Ok(new)
     }
 
     /// An empty directory that only its owner can enter.
@@ -160,14 +176,14 @@ impl<'a> Replacement<'a> {
     }
 
     /// Writes the content.
-    pub(super) fn fill(&mut self, content: &Content) -> io::Result<()> {
+    fn fill(&mut self, content: &Content) -> io::Result<()> {
         let mut file = File::from(self.it().try_clone()?);
         match content {
             Content::Bytes(bytes) => file.write_all(bytes)?,
             Content::Held(_) => {
                 io::copy(&mut Source::of_content(content)?, &mut file)?;
             }
-            Content::Spooled { path, size, .. } => {
+            Content::Spooled { path, size, .. } | Content::Given { path, size, .. } => {
                 let mut spooled = File::open(path)?;
                 // The kernel copies (copy_file_range(2), sendfile(2)) where it can.
                 let copied = io::copy(&mut spooled, &mut file)?;
