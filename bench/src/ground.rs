@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use cm_lab::{HostSpec, Lab, LabError, LabSpec, Release, Storage};
 
 use crate::{
@@ -124,7 +124,14 @@ impl Ground {
         let mut spec = LabSpec::new(&name, specs.collect(), &repository);
         spec.storage = storage;
         let lab = cm_lab::up(&spec, &mut |_| {}).map_err(told)?;
-        let site = Site { lab, repository, hosts: names, cm: self.cm.clone(), _undertaker: undertaker };
+        let site = Site {
+            lab,
+            repository,
+            hosts: names,
+            cm: self.cm.clone(),
+            apt_caches: self.scratch.path().join("apt-caches.tar"),
+            _undertaker: undertaker,
+        };
         for size in [Size::Small, Size::Usual, Size::Large] {
             Role::sized(size).write_for_cm(&site.repository)?;
         }
@@ -155,6 +162,7 @@ pub struct Site {
     /// Their names, which are their host names, too.
     pub hosts: Vec<String>,
     cm: PathBuf,
+    apt_caches: PathBuf,
     _undertaker: ChildStdin,
 }
 
@@ -233,33 +241,53 @@ impl Site {
         })
     }
 
-    /// Brings apt's lists and the packages of the largest role into the caches of all hosts: the first host
-    /// fetches them, the others get the very same bytes. So no network is measured, and all hosts are alike.
+    /// Brings apt's lists and the packages of the largest role into the caches of all hosts: one host of the
+    /// whole run fetches them, all others get the very same bytes. So no network is measured, and all hosts are
+    /// alike.
     ///
     /// # Errors
     /// apt cannot fetch them.
     pub fn fill_apt_caches(&self) -> Result<()> {
-        let [first, others @ ..] = self.hosts.as_slice() else { return Ok(()) };
+        // A file: what this program holds in memory would count as every child's.
+        let mut others = self.hosts.as_slice();
+        if !self.apt_caches.exists() {
+            let Some((first, rest)) = others.split_first() else { return Ok(()) };
+            self.fetch_packages(first)?;
+            others = rest;
+        }
+        let mut running = Vec::new();
+        for host in others {
+            let mut unpack = self.lab.enter_command(host)?;
+            unpack.args(["tar", "-C", "/var", "-x"]).stdin(fs::File::open(&self.apt_caches)?);
+            running.push((host, unpack.spawn().context("tar")?));
+        }
+        for (host, mut unpack) in running {
+            let status = unpack.wait()?;
+            ensure!(status.success(), "apt's caches cannot be unpacked on {host}: {status}");
+        }
+        Ok(())
+    }
+
+    fn fetch_packages(&self, host: &str) -> Result<()> {
         let packages = Role::sized(Size::Large).packages.join(" ");
         self.sh(
-            first,
+            host,
             &format!(
                 "export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && \
                  apt-get -qq -y --no-install-recommends --download-only install {packages} && \
                  apt-get -s install {packages} > /dev/null"
             ),
         )?;
-        let packed = self.lab.exec(first, &["tar", "-C", "/var", "-c", "lib/apt/lists", "cache/apt"])?;
-        if !packed.status.success() {
-            bail!("apt's caches of {first} cannot be packed: {}", String::from_utf8_lossy(&packed.stderr));
-        }
-        for host in others {
-            let unpacked = self.lab.exec_with_input(host, &["tar", "-C", "/var", "-x"], &packed.stdout)?;
-            if !unpacked.status.success() {
-                bail!("apt's caches on {host}: {}", String::from_utf8_lossy(&unpacked.stderr));
-            }
-        }
-        Ok(())
+        // Under another name until it is whole.
+        let partial = self.apt_caches.with_extension("partial");
+        let file = fs::File::create(&partial).with_context(|| format!("{}", partial.display()))?;
+        let mut pack = self.lab.enter_command(host)?;
+        pack.args(["tar", "-C", "/var", "-c", "lib/apt/lists", "cache/apt"])
+            .stdin(Stdio::null())
+            .stdout(file);
+        let status = pack.status().context("tar")?;
+        ensure!(status.success(), "apt's caches of {host} cannot be packed: {status}");
+        fs::rename(&partial, &self.apt_caches).with_context(|| format!("{}", self.apt_caches.display()))
     }
 
     /// Proves that a role changes nothing any more.

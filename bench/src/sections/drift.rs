@@ -16,8 +16,8 @@ pub const SECTION: Section = Section {
     name: "drift",
     title: "Plan, verify, and drift mended",
     about: "\
-The same role of 100 tasks on the same hosts: `cm plan` and `cm verify`, each against an apply with nothing to change; \
-then an apply that mends 5 files that were changed by hand on every host, against the same.",
+The same role of 100 tasks on the same hosts: `cm plan` and `cm verify`, each against an apply with nothing to change \
+(they do the same looks; 5 % are left to the noise); then an apply that mends 5 files that were changed by hand on every host, against the same.",
     quick: true,
     run: measure,
 };
@@ -66,8 +66,8 @@ fn measure(ground: &Ground) -> Result<Findings> {
     Ok(Findings {
         tables: vec![table],
         claims: vec![
-            ratio_claim("wall time, plan / apply with nothing to change", plan.wall_ratio(), 1.0),
-            ratio_claim("wall time, verify / apply with nothing to change", verify.wall_ratio(), 1.0),
+            ratio_claim("wall time, plan / apply with nothing to change", plan.wall_ratio(), 1.05),
+            ratio_claim("wall time, verify / apply with nothing to change", verify.wall_ratio(), 1.05),
             ratio_claim(
                 &format!("wall time, {DRIFTED} files a host mended / apply with nothing to change"),
                 mended.wall_ratio(),
