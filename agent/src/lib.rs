@@ -3,6 +3,7 @@
 //! [`session::serve`] is the whole of it, over any pair of byte streams. Blocking threads, no async runtime:
 //! everything a node does is file and process work.
 
+pub mod allocator;
 pub mod applied;
 mod boot;
 pub mod contents;

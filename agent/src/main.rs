@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
-use cm_agent::{guard::Guard, install, privacy, session, state_dir::StateDir};
+use cm_agent::{allocator, guard::Guard, install, privacy, session, state_dir::StateDir};
 
 fn main() {
+    allocator::prepare();
     privacy::keep_memory();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();

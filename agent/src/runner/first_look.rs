@@ -1,8 +1,11 @@
 //! The look at everything before anything is changed.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use cm_modules::{
@@ -14,8 +17,10 @@ use cm_wire::{Digest, Looks, Mode};
 use super::{CatalogError, Runner, Slot};
 use crate::contents::ContentStore;
 
-/// Below this many tasks one thread is faster than starting others.
-const WORTH_A_THREAD: usize = 24;
+/// After this time of looking alone other threads help; most nodes have been looked at by then.
+const ALONE: Duration = Duration::from_millis(5);
+/// More threads than this only wait for each other.
+const THREADS: usize = 4;
 
 impl Runner<'_> {
     /// Looks at every resource, in parallel; contents that a diff needs come in one round trip.
@@ -27,7 +32,9 @@ impl Runner<'_> {
         self.keep_initial();
 
         let all: Vec<usize> = (0..self.slots.len()).filter(|&index| self.is_looked_at(index)).collect();
+        self.around.node.hold_still(true);
         self.look_gathering(all);
+        self.around.node.hold_still(false);
     }
 
     /// Looks at these, and again at those whose contents had to be asked for first.
@@ -100,24 +107,30 @@ impl Runner<'_> {
     fn look_at(&self, indexes: &[usize]) -> Vec<Result<Seen, Problem>> {
         let results: Vec<OnceLock<Result<Seen, Problem>>> = indexes.iter().map(|_| OnceLock::new()).collect();
         let next = AtomicUsize::new(0);
-        let work = || {
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(&index) = indexes.get(at) else { return };
-                // Each place is set by the one thread that took its number.
-                let _ = results[at].set(self.look_first(index));
-            }
+        let look = || {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let index = *indexes.get(at)?;
+            // Each place is set by the one thread that took its number.
+            let _ = results[at].set(self.look_first(index));
+            Some(())
         };
+        let slow = |index: &usize| self.slots[*index].class == Class::Opaque;
+        let mut alone_until = Instant::now();
+        if !indexes.iter().any(slow) {
+            alone_until += ALONE;
+        }
+        while Instant::now() < alone_until && look().is_some() {}
+        let left = indexes.len().saturating_sub(next.load(Ordering::Relaxed));
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = processors.min(4).min(1 + indexes.len() / WORTH_A_THREAD);
         std::thread::scope(|scope| {
-            for _ in 1..threads {
+            for _ in 1..processors.min(THREADS).min(left) {
+                let help = || while look().is_some() {};
                 // Where the node has no room for another thread, those that are there do the work.
-                if std::thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                if std::thread::Builder::new().spawn_scoped(scope, help).is_err() {
                     break;
                 }
             }
-            work();
+            while look().is_some() {}
         });
         let lost = || Err(Problem::new("the look was lost; this is a bug of cm-agent"));
         results.into_iter().map(|result| result.into_inner().unwrap_or_else(lost)).collect()

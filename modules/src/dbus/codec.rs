@@ -1,5 +1,5 @@
 //! As much of D-Bus's wire format as it takes to ask for properties and signals (D-Bus specification, "Message
-//! Protocol"): calls with text arguments out; of what comes in, the header and a property's value.
+//! Protocol"): calls with text arguments out; of what comes in, the header and the values of properties.
 //!
 //! No I/O.
 
@@ -36,8 +36,9 @@ pub struct Message {
     pub error: String,
     /// Which call this answers; 0: none.
     pub answers: u32,
-    /// The body, where it is one variant of a simple type, as the answer to a question for a property is.
-    pub value: Option<Value>,
+    /// The body, where it is one property or a dictionary of them: name (empty for one) and value, of those whose
+    /// value is of a simple type.
+    pub properties: Vec<(String, Value)>,
 }
 
 /// The value of a property.
@@ -156,15 +157,23 @@ pub fn take(buffer: &[u8]) -> Result<Option<(Message, usize)>, Nonsense> {
         member: String::new(),
         error: String::new(),
         answers: 0,
-        value: None,
+        properties: Vec::new(),
     };
     let mut reader = Reader { bytes: &buffer[..16 + fields], at: 16, swapped };
-    let mut holds_variant = false;
+    let mut signature = "";
     while reader.at < reader.bytes.len() {
-        holds_variant |= reader.field(&mut message).ok_or(Nonsense)?;
+        if let Some(found) = reader.field(&mut message).ok_or(Nonsense)? {
+            signature = found;
+        }
     }
-    if holds_variant {
-        message.value = Reader { bytes: &buffer[..whole], at: end, swapped }.variant();
+    let mut body = Reader { bytes: &buffer[end..whole], at: 0, swapped };
+    match signature {
+        "v" => {
+            let value = body.variant().ok_or(Nonsense)?;
+            message.properties.extend(value.map(|value| (String::new(), value)));
+        }
+        "a{sv}" => body.dictionary(&mut message.properties).ok_or(Nonsense)?,
+        _ => {}
     }
     Ok(Some((message, whole)))
 }
@@ -208,37 +217,100 @@ impl<'a> Reader<'a> {
         Some(if self.swapped { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) })
     }
 
-    /// A value of a simple type with its type in front; none of any other.
-    fn variant(&mut self) -> Option<Value> {
+    fn long_text(&mut self) -> Option<&'a str> {
+        let length = self.number()? as usize;
+        self.text(length)
+    }
+
+    fn short_text(&mut self) -> Option<&'a str> {
         let length = usize::from(self.byte()?);
-        Some(match self.text(length)? {
-            "s" | "o" => {
-                let length = self.number()? as usize;
-                Value::Text(self.text(length)?.to_owned())
-            }
+        self.text(length)
+    }
+
+    /// A value with its type in front; none inside where that is not simple.
+    fn variant(&mut self) -> Option<Option<Value>> {
+        let kind = self.short_text()?;
+        Some(Some(match kind {
+            "s" | "o" => Value::Text(self.long_text()?.to_owned()),
             "b" => Value::Flag(self.number()? != 0),
             "u" => Value::Number(self.number()?.into()),
             "i" => Value::Number(self.number()?.cast_signed().into()),
             "t" => Value::Number(self.wide()?.into()),
             "x" => Value::Number(self.wide()?.cast_signed().into()),
-            _ => return None,
-        })
+            _ => {
+                let rest = self.skip(kind.as_bytes(), 0)?;
+                return rest.is_empty().then_some(None);
+            }
+        }))
     }
 
-    /// One field of the header: a number, and a value with its type in front. Whether it says that the body is
-    /// one variant.
-    fn field(&mut self, message: &mut Message) -> Option<bool> {
+    fn dictionary(&mut self, properties: &mut Vec<(String, Value)>) -> Option<()> {
+        let length = self.number()? as usize;
+        self.align(8);
+        let end = self.at.checked_add(length)?;
+        while self.at < end {
+            self.align(8);
+            let name = self.long_text()?;
+            if let Some(value) = self.variant()? {
+                properties.push((name.to_owned(), value));
+            }
+        }
+        (self.at == end).then_some(())
+    }
+
+    /// Goes past one value of the type at the front of a signature; the rest of that.
+    fn skip<'s>(&mut self, signature: &'s [u8], depth: u8) -> Option<&'s [u8]> {
+        // No deeper than the specification lets types be.
+        if depth > 64 {
+            return None;
+        }
+        let (&kind, rest) = signature.split_first()?;
+        match kind {
+            b'y' => self.byte().map(drop)?,
+            b'n' | b'q' => {
+                self.align(2);
+                self.at += 2;
+            }
+            b'b' | b'i' | b'u' | b'h' => self.number().map(drop)?,
+            b'x' | b't' | b'd' => self.wide().map(drop)?,
+            b's' | b'o' => self.long_text().map(drop)?,
+            b'g' => self.short_text().map(drop)?,
+            b'v' => {
+                let inner = self.short_text()?;
+                let left = self.skip(inner.as_bytes(), depth + 1)?;
+                left.is_empty().then_some(())?;
+            }
+            b'a' => {
+                let length = self.number()? as usize;
+                let (of, rest) = rest.split_at_checked(one(rest)?)?;
+                self.align(if matches!(of.first()?, b'x' | b't' | b'd' | b'(' | b'{') { 8 } else { 1 });
+                self.at = self.at.checked_add(length)?;
+                (self.at <= self.bytes.len()).then_some(())?;
+                return Some(rest);
+            }
+            b'(' | b'{' => {
+                self.align(8);
+                let mut inner = rest;
+                while !matches!(inner.first()?, b')' | b'}') {
+                    inner = self.skip(inner, depth + 1)?;
+                }
+                return Some(&inner[1..]);
+            }
+            _ => return None,
+        }
+        Some(rest)
+    }
+
+    /// One field of the header: a number, and a value with its type in front. The body's type, where it is that.
+    fn field(&mut self, message: &mut Message) -> Option<Option<&'a str>> {
         self.align(8);
         if self.at == self.bytes.len() {
-            return Some(false);
+            return Some(None);
         }
         let code = self.byte()?;
-        let length = usize::from(self.byte()?);
-        let kind = self.text(length)?;
-        match kind {
+        match self.short_text()? {
             "s" | "o" => {
-                let length = self.number()? as usize;
-                let value = self.text(length)?.to_owned();
+                let value = self.long_text()?.to_owned();
                 match code {
                     PATH => message.path = value,
                     INTERFACE => message.interface = value,
@@ -248,8 +320,8 @@ impl<'a> Reader<'a> {
                 }
             }
             "g" => {
-                let length = usize::from(self.byte()?);
-                return Some(self.text(length)? == "v" && code == SIGNATURE);
+                let types = self.short_text()?;
+                return Some((code == SIGNATURE).then_some(types));
             }
             "u" => {
                 let value = self.number()?;
@@ -260,8 +332,25 @@ impl<'a> Reader<'a> {
             // The header has no other types.
             _ => return None,
         }
-        Some(false)
+        Some(None)
     }
+}
+
+/// How many bytes of a signature its first type takes.
+fn one(signature: &[u8]) -> Option<usize> {
+    let mut depth = 0_u32;
+    for (at, kind) in signature.iter().enumerate() {
+        match kind {
+            b'(' | b'{' => depth += 1,
+            b')' | b'}' => depth = depth.checked_sub(1)?,
+            b'a' => continue,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(at + 1);
+        }
+    }
+    None
 }
 
 /// The object path of a unit: everything but letters and digits as `_` and two hex digits, and so a digit at the

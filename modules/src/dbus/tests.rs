@@ -87,6 +87,22 @@ fn units_have_the_paths_that_systemd_gives_them() {
     assert_eq!(unit_path("7zip-x.timer"), "/org/freedesktop/systemd1/unit/_37zip_2dx_2etimer");
 }
 
+#[test]
+fn of_a_dictionary_the_simple_values_are_taken() {
+    let signal = messages(RECORDED).pop().unwrap();
+    assert!(signal.properties.is_empty(), "the signal's body is no dictionary alone");
+    // `GetAll` of a unit of Debian 12.
+    let all = messages(include_bytes!("get_all.bin")).pop().unwrap();
+    let value = |wanted: &str| all.properties.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+    assert_eq!(value("Id"), Some(&Value::Text("ssh.service".into())));
+    assert_eq!(value("LoadState"), Some(&Value::Text("loaded".into())));
+    assert_eq!(value("NeedDaemonReload"), Some(&Value::Flag(false)));
+    assert!(matches!(value("InactiveExitTimestampMonotonic"), Some(Value::Number(1..))));
+    // Lists, and lists of structures, are gone past.
+    assert_eq!((value("Names"), value("Conditions")), (None, None));
+    assert!(value("CollectMode").is_some());
+}
+
 /// The answer that a property has this value, or with an error where there is none.
 fn answer(serial: u32, value: Option<(u8, &[u8])>) -> Vec<u8> {
     let mut body = Vec::new();
@@ -153,8 +169,9 @@ fn answers_come_in_any_order_and_in_pieces() {
     let mut connection = Connection::to(&socket).unwrap();
     let call = Call { destination: "d", path: "/p", interface: "i", member: "Get", arguments: &["x", "y"] };
     let answers = connection.ask_all(&[call; 5]).unwrap();
-    let values: Vec<(Kind, Option<Value>)> =
-        answers.into_iter().map(|message| (message.kind, message.value)).collect();
+    let one =
+        |message: Message| (message.kind, message.properties.into_iter().next().map(|(_, value)| value));
+    let values: Vec<(Kind, Option<Value>)> = answers.into_iter().map(one).collect();
     assert_eq!(
         values,
         [

@@ -38,6 +38,10 @@ pub trait Node: Files + Streams + Commands + Accounts + Packages + Units + Setti
         }
     }
 
+    /// Begins or ends a time in which many looks are made and nothing is changed: what they share is compared with
+    /// the machine once and not by each of them.
+    fn hold_still(&self, _still: bool) {}
+
     /// Whether something that is missing may yet come with what would be installed or run before it.
     /// Only ever true in a plan; there a missing parent folder, user, unit or program is then assumed.
     fn may_appear(&self) -> bool {

@@ -52,6 +52,10 @@ impl<'a> Overlay<'a> {
 }
 
 impl Node for Overlay<'_> {
+    fn hold_still(&self, still: bool) {
+        self.below.hold_still(still);
+    }
+
     fn may_appear(&self) -> bool {
         self.anything_may_appear()
     }

@@ -17,7 +17,7 @@ use std::{
 use rustix::process::geteuid;
 
 use self::snapshot::{Signature, Snapshot};
-use super::{Real, commands::Identity};
+use super::{Real, commands::Identity, versioned::Versioned};
 use crate::{
     Problem,
     account_files::{asks_others, parse_group, parse_passwd},
@@ -35,7 +35,7 @@ const NAME_SERVICE_LIMIT: Duration = Duration::from_secs(20);
 pub(super) struct AccountsState {
     /// Where `/etc` is: `/`, or the tree of a test.
     root: PathBuf,
-    files: Mutex<Option<(Signature, Arc<Snapshot>)>>,
+    files: Versioned<Signature, Snapshot>,
     /// Answers of the name service, and whether there is one to ask, by database.
     others: Mutex<Others>,
     /// The tools lock the files against each other without much patience; so ours go one by one.
@@ -60,7 +60,7 @@ impl AccountsState {
     fn at(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
-            files: Mutex::default(),
+            files: Versioned::default(),
             others: Mutex::default(),
             changing: Mutex::default(),
         }
@@ -68,17 +68,12 @@ impl AccountsState {
 
     /// The accounts as they are now; read again only when one of the files has changed.
     fn snapshot(&self) -> io::Result<Arc<Snapshot>> {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        // Taken before reading: a change in between shows as a difference at the next look.
-        let signature = Signature::of(&self.root)?;
-        if let Some((known, snapshot)) = &*files
-            && *known == signature
-        {
-            return Ok(Arc::clone(snapshot));
-        }
-        let snapshot = Arc::new(Snapshot::read(&self.root)?);
-        *files = Some((signature, Arc::clone(&snapshot)));
-        Ok(snapshot)
+        self.files.get(|| Signature::of(&self.root), || Snapshot::read(&self.root))
+    }
+
+    /// See [`crate::Node::hold_still`].
+    pub(super) fn hold_still(&self, still: bool) {
+        self.files.hold_still(still);
     }
 
     fn forget_others(&self) {

@@ -7,9 +7,10 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
+use super::versioned::Versioned;
 use crate::node::{InstalledPackage, Remains};
 
 /// dpkg's view of all packages it knows.
@@ -226,7 +227,7 @@ type Stamp = Option<(u64, u64, i64, i64)>;
 /// The database, read again only when its files were written.
 #[derive(Debug, Default)]
 pub(super) struct Cached {
-    last: Mutex<Option<([Stamp; 2], Arc<Database>)>>,
+    last: Versioned<[Stamp; 2], Database>,
 }
 
 impl Cached {
@@ -238,22 +239,20 @@ impl Cached {
     /// The database as it is now.
     pub(super) fn get(&self, root: &Path) -> io::Result<Arc<Database>> {
         let files = [status_file(root), root.join("var/lib/apt/extended_states")];
-        // Poisoned: another look panicked; what it held is only a cache.
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamps = [stamp(&files[0])?, stamp(&files[1])?];
-        if let Some((known, database)) = &*last
-            && *known == stamps
-        {
-            return Ok(Arc::clone(database));
-        }
-        let status = fs::read(&files[0])?;
-        let extended = match fs::read(&files[1]) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            read => read?,
-        };
-        let database = Arc::new(Database::parse(&status, &extended));
-        *last = Some((stamps, Arc::clone(&database)));
-        Ok(database)
+        let stamps = || Ok([stamp(&files[0])?, stamp(&files[1])?]);
+        self.last.get(stamps, || {
+            let status = fs::read(&files[0])?;
+            let extended = match fs::read(&files[1]) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+                read => read?,
+            };
+            Ok(Database::parse(&status, &extended))
+        })
+    }
+
+    /// See [`crate::Node::hold_still`].
+    pub(super) fn hold_still(&self, still: bool) {
+        self.last.hold_still(still);
     }
 }
 

@@ -26,6 +26,7 @@ mod rpm;
 mod settings;
 mod streams;
 mod units;
+mod versioned;
 mod zypper;
 
 pub(crate) use files::read_spooled;
@@ -44,7 +45,12 @@ pub struct Real {
     settings: settings::SettingsState,
 }
 
-impl crate::Node for Real {}
+impl crate::Node for Real {
+    fn hold_still(&self, still: bool) {
+        self.accounts.hold_still(still);
+        self.packages.hold_still(still);
+    }
+}
 
 impl Real {
     /// This machine, nothing read yet.

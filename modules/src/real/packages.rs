@@ -42,6 +42,13 @@ pub(super) struct PackagesState {
     changing: Mutex<()>,
 }
 
+impl PackagesState {
+    /// See [`crate::Node::hold_still`].
+    pub(super) fn hold_still(&self, still: bool) {
+        self.dpkg.hold_still(still);
+    }
+}
+
 /// What [`Packages`] asks of a package manager.
 trait Manager {
     fn package(&self, name: &str) -> Result<Option<InstalledPackage>, Problem>;

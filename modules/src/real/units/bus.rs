@@ -13,24 +13,9 @@ use crate::{
     node::UnitState,
 };
 
-const UNIT: &str = "org.freedesktop.systemd1.Unit";
-const SERVICE: &str = "org.freedesktop.systemd1.Service";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
-/// What is asked of every unit.
-const OF_UNITS: &[&str] = &[
-    "Id",
-    "LoadState",
-    "ActiveState",
-    "SubState",
-    "UnitFileState",
-    "NeedDaemonReload",
-    "CanReload",
-    "InactiveExitTimestampMonotonic",
-    "ConditionResult",
-    "FragmentPath",
-];
-/// What only services have.
+/// What only services have. One by one: all of them together make systemd measure the service's processes.
 const OF_SERVICES: &[&str] = &["Result", "Type", "RemainAfterExit", "NRestarts", "ExecMainStatus"];
 
 /// The states of these units, by the names that were asked for.
@@ -51,70 +36,92 @@ fn ask_over(connection: &mut Connection, names: &[&str]) -> io::Result<BTreeMap<
     // So many that neither side's buffers fill up while the other still writes.
     for names in names.chunks(20) {
         let paths: Vec<String> = names.iter().map(|name| unit_path(name)).collect();
-        let questions: Vec<(usize, [&str; 2])> =
-            names.iter().enumerate().flat_map(|(at, name)| of(name).map(move |words| (at, words))).collect();
-        let calls: Vec<Call<'_>> = questions
-            .iter()
-            .map(|(at, words)| Call {
-                destination: SYSTEMD,
-                path: &paths[*at],
-                interface: PROPERTIES,
-                member: "Get",
-                arguments: words,
-            })
-            .collect();
-        let mut units: Vec<UnitState> = names.iter().map(|_| UnitState::default()).collect();
-        for ((at, [_, property]), answer) in questions.iter().zip(connection.ask_all(&calls)?) {
-            set(&mut units[*at], property, answer)?;
+        let questions: Vec<Question<'_>> =
+            names.iter().zip(&paths).flat_map(|(name, path)| of(name, path)).collect();
+        let calls: Vec<Call<'_>> = questions.iter().map(Question::call).collect();
+        let mut units: BTreeMap<&str, UnitState> = BTreeMap::new();
+        for (question, answer) in questions.iter().zip(connection.ask_all(&calls)?) {
+            let unit = units.entry(question.path).or_default();
+            take(unit, question, answer)?;
         }
-        states.extend(names.iter().map(|name| (*name).to_owned()).zip(units));
+        let states_of = |path: &String| units.get(path.as_str()).cloned().unwrap_or_default();
+        states.extend(names.iter().map(|name| (*name).to_owned()).zip(paths.iter().map(states_of)));
     }
     Ok(states)
 }
 
-/// What is asked of a unit of this name: interface and property.
-fn of(name: &str) -> impl Iterator<Item = [&'static str; 2]> {
-    let kind = name.rsplit('.').next().unwrap_or_default();
-    let own: &[(&str, &[&str])] = match kind {
-        "service" => &[(SERVICE, OF_SERVICES)],
-        "socket" => &[("org.freedesktop.systemd1.Socket", &["Result"])],
-        "mount" => &[("org.freedesktop.systemd1.Mount", &["Result"])],
-        "automount" => &[("org.freedesktop.systemd1.Automount", &["Result"])],
-        "swap" => &[("org.freedesktop.systemd1.Swap", &["Result"])],
-        "timer" => &[("org.freedesktop.systemd1.Timer", &["Result"])],
-        "path" => &[("org.freedesktop.systemd1.Path", &["Result"])],
-        "scope" => &[("org.freedesktop.systemd1.Scope", &["Result"])],
-        _ => &[],
-    };
-    [(UNIT, OF_UNITS)]
-        .into_iter()
-        .chain(own.iter().copied())
-        .flat_map(|(interface, properties)| properties.iter().map(move |property| [interface, *property]))
+/// A question for a property of a unit, or for all that an interface of it has.
+struct Question<'a> {
+    path: &'a str,
+    member: &'static str,
+    /// The interface, and the property.
+    arguments: [&'static str; 2],
 }
 
-fn set(unit: &mut UnitState, property: &str, answer: Message) -> io::Result<()> {
-    let Message { kind, value, error, .. } = answer;
-    match (property, value) {
-        ("Id", Some(Value::Text(text))) => unit.id = text,
-        ("LoadState", Some(Value::Text(text))) => unit.load = text,
-        ("ActiveState", Some(Value::Text(text))) => unit.active = text,
-        ("SubState", Some(Value::Text(text))) => unit.sub = text,
-        ("UnitFileState", Some(Value::Text(text))) => unit.file = text,
-        ("NeedDaemonReload", Some(Value::Flag(flag))) => unit.stale = flag,
-        ("CanReload", Some(Value::Flag(flag))) => unit.can_reload = flag,
-        ("Result", Some(Value::Text(text))) => unit.result = text,
-        ("InactiveExitTimestampMonotonic", Some(Value::Number(number))) => {
-            unit.started = u64::try_from(number).unwrap_or(0);
+impl Question<'_> {
+    fn call(&self) -> Call<'_> {
+        let all = self.member == "GetAll";
+        Call {
+            destination: SYSTEMD,
+            path: self.path,
+            interface: PROPERTIES,
+            member: self.member,
+            arguments: if all { &self.arguments[..1] } else { &self.arguments },
         }
-        ("Type", Some(Value::Text(text))) => unit.kind = text,
-        ("RemainAfterExit", Some(Value::Flag(flag))) => unit.remains = flag,
-        ("NRestarts", Some(Value::Number(number))) => unit.restarts = number.try_into().unwrap_or(0),
-        ("ExecMainStatus", Some(Value::Number(number))) => unit.exit = number.try_into().unwrap_or(0),
-        ("ConditionResult", Some(Value::Flag(flag))) => unit.conditions = flag,
-        ("FragmentPath", Some(Value::Text(text))) => unit.fragment = text,
+    }
+}
+
+/// What is asked of a unit of this name.
+fn of<'a>(name: &str, path: &'a str) -> impl Iterator<Item = Question<'a>> {
+    let kind = name.rsplit('.').next().unwrap_or_default();
+    let (interface, own): (_, &[&str]) = match kind {
+        "service" => ("org.freedesktop.systemd1.Service", OF_SERVICES),
+        "socket" => ("org.freedesktop.systemd1.Socket", &["Result"]),
+        "mount" => ("org.freedesktop.systemd1.Mount", &["Result"]),
+        "automount" => ("org.freedesktop.systemd1.Automount", &["Result"]),
+        "swap" => ("org.freedesktop.systemd1.Swap", &["Result"]),
+        "timer" => ("org.freedesktop.systemd1.Timer", &["Result"]),
+        "path" => ("org.freedesktop.systemd1.Path", &["Result"]),
+        "scope" => ("org.freedesktop.systemd1.Scope", &["Result"]),
+        _ => ("", &[]),
+    };
+    let all = Question { path, member: "GetAll", arguments: ["org.freedesktop.systemd1.Unit", ""] };
+    let own =
+        own.iter().map(move |property| Question { path, member: "Get", arguments: [interface, property] });
+    std::iter::once(all).chain(own)
+}
+
+fn take(unit: &mut UnitState, question: &Question<'_>, answer: Message) -> io::Result<()> {
+    if answer.kind == Kind::Error {
         // An older systemd has not all of them.
-        _ if kind == Kind::Error && error.ends_with(".UnknownProperty") => {}
-        _ => return Err(io::Error::other(format!("{property}: {error}"))),
+        let unknown = answer.error.ends_with(".UnknownProperty");
+        return if unknown { Ok(()) } else { Err(io::Error::other(answer.error)) };
+    }
+    for (name, value) in answer.properties {
+        set(unit, if name.is_empty() { question.arguments[1] } else { &name }, value);
     }
     Ok(())
+}
+
+fn set(unit: &mut UnitState, property: &str, value: Value) {
+    match (property, value) {
+        ("Id", Value::Text(text)) => unit.id = text,
+        ("LoadState", Value::Text(text)) => unit.load = text,
+        ("ActiveState", Value::Text(text)) => unit.active = text,
+        ("SubState", Value::Text(text)) => unit.sub = text,
+        ("UnitFileState", Value::Text(text)) => unit.file = text,
+        ("NeedDaemonReload", Value::Flag(flag)) => unit.stale = flag,
+        ("CanReload", Value::Flag(flag)) => unit.can_reload = flag,
+        ("Result", Value::Text(text)) => unit.result = text,
+        ("InactiveExitTimestampMonotonic", Value::Number(number)) => {
+            unit.started = u64::try_from(number).unwrap_or(0);
+        }
+        ("Type", Value::Text(text)) => unit.kind = text,
+        ("RemainAfterExit", Value::Flag(flag)) => unit.remains = flag,
+        ("NRestarts", Value::Number(number)) => unit.restarts = number.try_into().unwrap_or(0),
+        ("ExecMainStatus", Value::Number(number)) => unit.exit = number.try_into().unwrap_or(0),
+        ("ConditionResult", Value::Flag(flag)) => unit.conditions = flag,
+        ("FragmentPath", Value::Text(text)) => unit.fragment = text,
+        _ => {}
+    }
 }
