@@ -3,10 +3,13 @@
 
 use crate::section::Section;
 
+mod contents;
+mod distance;
 mod drift;
 mod figures;
 mod first;
+mod scale;
 mod unchanged;
 
 /// All sections.
-pub const ALL: &[&Section] = &[&unchanged::SECTION, &drift::SECTION, &first::SECTION];
+pub const ALL: &[&Section] = &[&unchanged::SECTION, &drift::SECTION, &distance::SECTION, &first::SECTION, &contents::SECTION, &scale::SECTION];
