@@ -14,6 +14,10 @@ use cm_bench::{
 };
 
 fn main() -> ExitCode {
+    // Section `scale` starts this program once more for its nodes.
+    if let Some(done) = cm_simulated::process() {
+        return done.map_or_else(told, |()| ExitCode::SUCCESS);
+    }
     if std::env::args().any(|word| word == "--help") {
         print!("{}", args::usage(sections::ALL));
         return ExitCode::SUCCESS;
@@ -28,11 +32,13 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => told(error),
     }
+}
+
+fn told(error: anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
 }
 
 /// Whether every section ran to its end. A claim that does not hold is told, and is no failure of the bench.

@@ -15,6 +15,7 @@ use russh::keys::{Algorithm, PrivateKey, ssh_key::LineEnding};
 use crate::{
     address::{PORT, address, name},
     measured::{Measured, measure},
+    process::PROCESS,
     role,
 };
 
@@ -28,10 +29,10 @@ const ROLE: &str = "simulated";
 pub struct Ground {
     /// The program that is measured.
     pub cm: PathBuf,
-    /// The program of this crate.
+    /// A program that calls [`process`](crate::process) first of all: it is started for each process of nodes.
     pub simulated: PathBuf,
-    /// An empty folder for all that the nodes write, on a file system in memory where there is room.
-    pub folder: PathBuf,
+    /// Where a folder for all that the nodes write is made, gone with the fleet: memory where there is some.
+    pub parent: PathBuf,
     /// Agents that may run at once, all processes together.
     pub agents: usize,
 }
@@ -49,6 +50,7 @@ pub struct Hanging {
 #[derive(Debug)]
 pub struct Fleet {
     ground: Ground,
+    folder: tempfile::TempDir,
     image: PathBuf,
     servers: Vec<Child>,
 }
@@ -61,10 +63,11 @@ impl Fleet {
     /// When the image cannot be built or the role not be applied.
     pub fn prepare(ground: Ground) -> anyhow::Result<Self> {
         let image = cm_lab::image_tree(Release::Debian12, &mut |_| {})?;
-        let mut fleet = Self { ground, image, servers: Vec::new() };
+        let folder = scratch(&ground.parent).context("a folder for what the nodes write")?;
+        let mut fleet = Self { ground, folder, image, servers: Vec::new() };
         for key in ["host_key", "key"] {
             let made = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519)?;
-            made.write_openssh_file(&fleet.path(key), LineEnding::LF)?;
+            made.write_openssh_file(fleet.path(key), LineEnding::LF)?;
             fs::write(fleet.path(&format!("{key}.pub")), made.public_key().to_openssh()?)?;
         }
         let first = fleet.repository(1)?;
@@ -95,7 +98,7 @@ impl Fleet {
         let size = count.div_ceil(processes);
         for first in (0..count).step_by(size as usize) {
             let mut command = Command::new(&self.ground.simulated);
-            command.arg("serve").args(["--first", &first.to_string()]);
+            command.args([PROCESS, "serve", "--first", &first.to_string()]);
             command.args(["--count", &size.min(count - first).to_string()]);
             let agents = self.ground.agents.div_ceil(processes as usize);
             command.args(["--agents", &agents.to_string()]);
@@ -195,13 +198,41 @@ impl Fleet {
         Ok(measured)
     }
 
+    /// Applies the role where it is applied already.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply), and when not all tasks of all hosts were as they should be.
+    pub fn apply_unchanged(&self, hosts: u32, more: &[&str]) -> anyhow::Result<Measured> {
+        let measured = self.apply(&self.repository(hosts)?, more)?;
+        let said = fs::read_to_string(self.path("output"))?;
+        let all = format!("{hosts} hosts: {hosts} ok   tasks: {} ok   ", hosts as usize * role::TASKS);
+        if !said.lines().last().is_some_and(|line| line.starts_with(&all)) {
+            bail!(
+                "an apply with nothing to change changed something: {}",
+                said.lines().last().unwrap_or_default()
+            );
+        }
+        Ok(measured)
+    }
+
+    /// Where repositories, keys and what the nodes write lie.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The connections of a run without the run, so many at once.
     ///
     /// # Errors
     /// When a connection fails.
     pub fn handshakes(&self, count: u32, at_once: usize) -> anyhow::Result<Measured> {
         let mut command = Command::new(&self.ground.simulated);
-        command.arg("handshakes").args(["--count", &count.to_string(), "--at-once", &at_once.to_string()]);
+        command.args([PROCESS, "handshakes"]).args([
+            "--count",
+            &count.to_string(),
+            "--at-once",
+            &at_once.to_string(),
+        ]);
         command.arg("--key").arg(self.path("key"));
         command.arg("--known-hosts").arg(self.repository(count)?.join("known_hosts"));
         let measured = measure(command.stdin(Stdio::null()), |_| {})?;
@@ -212,7 +243,7 @@ impl Fleet {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.ground.folder.join(name)
+        self.folder.path().join(name)
     }
 }
 
@@ -227,4 +258,17 @@ fn ticks(process: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(4);
     Some(fields.filter_map(|field| field.parse::<u64>().ok()).sum())
+}
+
+/// A folder that bears the number of this process. Those of processes that were killed go.
+fn scratch(parent: &Path) -> std::io::Result<tempfile::TempDir> {
+    const PREFIX: &str = "cm-simulated-";
+    for entry in fs::read_dir(parent)?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|owner| !Path::new("/proc").join(owner).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    tempfile::Builder::new().prefix(&format!("{PREFIX}{}-", std::process::id())).tempdir_in(parent)
 }

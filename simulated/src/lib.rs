@@ -10,6 +10,7 @@ mod fleet;
 mod handshakes;
 mod measured;
 mod node_root;
+mod process;
 mod role;
 mod scale;
 mod serve;
@@ -17,8 +18,7 @@ mod server;
 
 pub use address::{PORT, address, name};
 pub use fleet::{Fleet, Ground, Hanging};
-pub use handshakes::{Handshakes, handshakes};
 pub use measured::{Measured, measure};
+pub use process::process;
 pub use role::TASKS;
 pub use scale::{Hung, Point, Scale, hanging, scale};
-pub use serve::{Serve, serve};
