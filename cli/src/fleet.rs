@@ -95,6 +95,11 @@ pub fn state_failure(error: StateError) -> Failure {
 
 /// The state database's file, without reading the whole repository.
 pub fn state_file_of(options: &Options) -> Result<PathBuf, Failure> {
+    Ok(state_path(&root(options)?, &settings_of(options)?))
+}
+
+/// The settings, without reading the whole repository.
+pub fn settings_of(options: &Options) -> Result<cm_plan::Settings, Failure> {
     let root = root(options)?;
     let sources = cm_syntax::Sources::new();
     let mut diagnostics = cm_syntax::Diagnostics::new();
@@ -102,7 +107,7 @@ pub fn state_file_of(options: &Options) -> Result<PathBuf, Failure> {
     if diagnostics.has_errors() {
         return Err(Failure::Diagnostics(diagnostics, sources));
     }
-    Ok(state_path(&root, &settings))
+    Ok(settings)
 }
 
 /// Opens the state database without reading the whole repository: history must be readable when a role is broken.

@@ -15,6 +15,7 @@ mod privacy;
 mod record;
 mod remembered;
 mod report;
+mod retention;
 mod rollout;
 mod take_back;
 mod watch;

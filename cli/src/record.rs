@@ -1,28 +1,25 @@
 //! What a run leaves in the state database.
 
-use std::{collections::HashSet, path::Path, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use cm_engine::{HostEnd, HostReport, RunEvent};
 use cm_state::{
-    AuditEntry, ControllerId, HostRecord, HostResult, HostState, LastChange, NewRun, NodeUpdate, RedbStore,
-    ResourceUpdate, Retention, RunFinish, RunId, RunMode, RunState, StateError, Store, TaskChange,
-    TaskOutcome, TaskOutput, TaskResult, Timestamp,
+    ControllerId, HostRecord, HostResult, HostState, LastChange, NewRun, NodeUpdate, RedbStore, Resource,
+    Retention, RunFinish, RunId, RunMode, RunState, StateError, Store, TaskChange, TaskOutcome, TaskOutput,
+    TaskResult, Timestamp,
 };
 use cm_wire::Outcome;
 
 use crate::{
     exit::Exit,
-    fleet, remembered,
+    fleet::{self, Fleet},
+    remembered,
     report::{Summary, drift_text},
+    retention,
 };
 
 /// Hosts written in one transaction at most; fewer when the run pauses.
 const BATCH: usize = 64;
-
-/// Runs that are remembered; older ones go.
-const RUNS_KEPT: usize = 500;
-/// Older runs go when there are this many of them.
-const PRUNE_STEP: usize = 50;
 
 /// Records one run.
 pub struct Recorder {
@@ -30,6 +27,7 @@ pub struct Recorder {
     run: RunId,
     mode: RunMode,
     keeps: bool,
+    retention: Retention,
     waiting: Vec<HostRecord>,
     host_keys: std::collections::HashMap<Arc<str>, String>,
     addresses: std::collections::HashMap<String, String>,
@@ -64,29 +62,24 @@ impl Recorder {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub fn begin(path: &Path, user: &str, opening: Opening) -> Result<Self, StateError> {
-        let store = fleet::open_store(path)?;
+    pub fn begin(fleet: &Fleet, user: &str, opening: Opening) -> Result<Self, StateError> {
+        let store = fleet::open_store(&fleet.state_file())?;
         let run = store.begin_run(&NewRun {
-            command_line: opening.command_line.clone(),
+            command_line: opening.command_line,
             user: user.to_owned(),
-            target: opening.target.clone(),
+            target: opening.target,
             roles: opening.roles,
             mode: opening.mode,
             started: Timestamp::now(),
             controller: ControllerId::current(),
             hosts: opening.hosts.iter().map(|(name, _)| name.clone()).collect(),
         })?;
-        store.append_audit(&[AuditEntry {
-            at: Timestamp::now(),
-            who: user.to_owned(),
-            what: opening.command_line,
-            run: Some(run.clone()),
-        }])?;
         Ok(Self {
             store,
             run,
             mode: opening.mode,
             keeps: opening.keeps,
+            retention: retention::rules(fleet.project.settings()),
             waiting: Vec::new(),
             host_keys: std::collections::HashMap::new(),
             addresses: opening.hosts.into_iter().collect(),
@@ -145,20 +138,17 @@ impl Recorder {
     /// # Errors
     /// When the database cannot be written.
     pub fn finish(mut self, summary: &Summary, exit: Exit) -> Result<(), StateError> {
-        self.flush()?;
         let state = match exit {
             Exit::Interrupted => RunState::Interrupted,
             Exit::Failed | Exit::Unreachable | Exit::Input => RunState::Failed,
             _ if summary.hosts.changed > 0 => RunState::Changed,
             _ => RunState::Ok,
         };
-        self.store.finish_run(&self.run, &RunFinish { state, finished: Timestamp::now(), error: None })?;
+        let finish = RunFinish { state, finished: Timestamp::now(), error: None };
+        self.store.finish_run(&self.run, &self.waiting, &finish)?;
+        self.waiting.clear();
         self.ended = true;
-        // In steps: what goes each time costs little.
-        if self.store.runs(RUNS_KEPT + PRUNE_STEP)?.len() == RUNS_KEPT + PRUNE_STEP {
-            self.store.prune(&Retention { keep_newest: Some(RUNS_KEPT), started_before: None })?;
-        }
-        Ok(())
+        retention::tidy(&self.store, self.retention).map(|_| ())
     }
 
     fn host_record(&mut self, report: &HostReport) -> HostRecord {
@@ -175,7 +165,7 @@ impl Recorder {
             HostEnd::Cancelled => (HostState::Interrupted, None),
         };
         let tasks: Vec<TaskResult> =
-            report.results.iter().filter_map(|result| task_result(report, result)).collect();
+            in_order(&report.results).into_iter().filter_map(|result| task_result(report, result)).collect();
         let resources = if self.keeps { self.resources(report, &tasks, now) } else { Vec::new() };
         let node = report.facts.as_ref().map(|facts| NodeUpdate {
             address: self.addresses.get(&*report.host).cloned(),
@@ -201,16 +191,16 @@ impl Recorder {
     }
 
     /// What is known of each resource after this run; a plan that would change something has seen that it differs.
-    fn resources(&self, report: &HostReport, tasks: &[TaskResult], now: Timestamp) -> Vec<ResourceUpdate> {
+    fn resources(&self, report: &HostReport, tasks: &[TaskResult], now: Timestamp) -> Vec<Resource> {
         let added: HashSet<&str> =
             report.labels.iter().filter(|label| label.added).map(|label| &*label.id).collect();
         tasks
             .iter()
-            .filter(|task| !added.contains(task.id.as_str()))
+            .filter(|task| added.is_empty() || !added.contains(&*task.id))
             .filter(|task| !matches!(task.outcome, TaskOutcome::Cancelled | TaskOutcome::Skipped))
             .map(|task| {
                 let changed = self.mode == RunMode::Apply && task.outcome == TaskOutcome::Changed;
-                ResourceUpdate {
+                Resource {
                     id: task.id.clone(),
                     role: task.role.clone(),
                     wanted: None,
@@ -235,8 +225,15 @@ impl Drop for Recorder {
             error: Some("cm gave it up because of an error of its own".to_owned()),
         };
         // Where even that cannot be written, the next `cm` finds this process gone and ends the run.
-        let _ = self.flush().and_then(|()| self.store.finish_run(&self.run, &finish));
+        let _ = self.store.finish_run(&self.run, &self.waiting, &finish);
     }
+}
+
+/// Results in the order of the tasks: then hosts of one role name theirs by one list.
+fn in_order(results: &[cm_wire::TaskResult]) -> Vec<&cm_wire::TaskResult> {
+    let mut results: Vec<&cm_wire::TaskResult> = results.iter().collect();
+    results.sort_by_key(|result| result.task);
+    results
 }
 
 fn task_result(report: &HostReport, result: &cm_wire::TaskResult) -> Option<TaskResult> {
@@ -267,8 +264,8 @@ fn task_result(report: &HostReport, result: &cm_wire::TaskResult) -> Option<Task
         diff: change.diff.clone(),
     };
     Some(TaskResult {
-        id: label.id.to_string(),
-        role: Some(label.role.to_string()).filter(|role| !role.is_empty()),
+        id: Arc::clone(&label.id),
+        role: Some(Arc::clone(&label.role)).filter(|role| !role.is_empty()),
         outcome,
         changes: result.changes.iter().map(change).collect(),
         output: result.output.as_ref().map(|output| TaskOutput {

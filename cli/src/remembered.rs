@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cm_engine::NodeLedger;
 use cm_state::{
-    HostRecord, HostResult, HostState, LastChange, NodeResources, RememberedRun, Resource, ResourceUpdate,
-    RunId, StateError, Store, TaskOutcome, TaskResult, Timestamp,
+    HostRecord, HostResult, HostState, LastChange, NodeResources, RememberedRun, Resource, RunId, StateError,
+    Store, TaskOutcome, TaskResult, Timestamp,
 };
 use cm_wire::LedgerItem;
 
@@ -45,16 +45,16 @@ pub fn follow(store: &dyn Store, host: &str, ledger: &NodeLedger, cleaned: bool)
     let roles: BTreeSet<String> = ledger.roles().into_iter().collect();
     let known = store.resources(host)?;
     let gone = |resource: &&Resource| {
-        let of_no_role = resource.role.as_ref().is_none_or(|role| !roles.contains(role));
-        !tasks.contains_key(resource.id.as_str()) && (resource.changed.is_some() || (cleaned && of_no_role))
+        let of_no_role = resource.role.as_deref().is_none_or(|role| !roles.contains(role));
+        !tasks.contains_key(&*resource.id) && (resource.changed.is_some() || (cleaned && of_no_role))
     };
-    let lost: Vec<&str> = known.iter().filter(gone).map(|resource| resource.id.as_str()).collect();
+    let lost: Vec<&str> = known.iter().filter(gone).map(|resource| &*resource.id).collect();
     if !lost.is_empty() {
         store.forget_resources(host, &lost)?;
     }
     // What several roles wanted is of one that still wants it.
     let wants = |resource: &Resource| {
-        let of_task = ledger.items.iter().filter(|item| item.task == resource.id);
+        let of_task = ledger.items.iter().filter(|item| item.task == *resource.id);
         of_task.map(|item| item.role.as_str()).collect::<BTreeSet<&str>>()
     };
     let mut updates = Vec::new();
@@ -62,9 +62,9 @@ pub fn follow(store: &dyn Store, host: &str, ledger: &NodeLedger, cleaned: bool)
         let role = resource.role.as_deref().unwrap_or_default();
         let wants = if roles.contains(role) { BTreeSet::new() } else { wants(resource) };
         if let Some(heir) = wants.first() {
-            updates.push(ResourceUpdate {
+            updates.push(Resource {
                 id: resource.id.clone(),
-                role: Some((*heir).to_owned()),
+                role: Some((*heir).into()),
                 wanted: resource.wanted,
                 seen: resource.seen,
                 outcome: resource.outcome,
@@ -87,21 +87,21 @@ pub fn resources(
     host: &str,
     ledger: &NodeLedger,
 ) -> Result<Option<NodeResources>, StateError> {
-    let known: BTreeMap<String, Resource> =
+    let known: BTreeMap<std::sync::Arc<str>, Resource> =
         store.resources(host)?.into_iter().map(|resource| (resource.id.clone(), resource)).collect();
     let mut updates = Vec::new();
     for (id, Remembered { item, run }) in tasks(ledger) {
         let at = time(item.time);
         let changed = Some(LastChange { at, run });
-        let role = Some(item.role.clone()).filter(|role| !role.is_empty());
+        let role = Some(item.role.as_str().into()).filter(|role: &std::sync::Arc<str>| !role.is_empty());
         updates.push(match known.get(id) {
             Some(resource) => {
                 let newer = |change: &LastChange| changed.as_ref().is_some_and(|new| new.run > change.run);
                 if resource.changed.as_ref().is_some_and(|change| !newer(change)) {
                     continue;
                 }
-                ResourceUpdate {
-                    id: id.to_owned(),
+                Resource {
+                    id: id.into(),
                     role: role.or_else(|| resource.role.clone()),
                     wanted: resource.wanted,
                     seen: resource.seen,
@@ -109,8 +109,8 @@ pub fn resources(
                     changed,
                 }
             }
-            None => ResourceUpdate {
-                id: id.to_owned(),
+            None => Resource {
+                id: id.into(),
                 role,
                 wanted: None,
                 seen: None,
@@ -167,7 +167,7 @@ fn host_record<'a>(
     items: impl Iterator<Item = &'a LedgerItem>,
 ) -> HostRecord {
     let task = |item: &LedgerItem| TaskResult {
-        role: Some(item.role.clone()).filter(|role| !role.is_empty()),
+        role: Some(item.role.as_str().into()).filter(|role: &std::sync::Arc<str>| !role.is_empty()),
         ..TaskResult::new(item.task.clone(), TaskOutcome::Changed)
     };
     HostRecord::from(HostResult {
@@ -223,7 +223,7 @@ mod tests {
         let known = store.resources("web1").unwrap();
         let told: Vec<(&str, &str)> = known
             .iter()
-            .map(|resource| (resource.id.as_str(), resource.changed.as_ref().unwrap().run.as_str()))
+            .map(|resource| (&*resource.id, resource.changed.as_ref().unwrap().run.as_str()))
             .collect();
         assert_eq!(told, [("file:/etc/a", FIRST), ("tree:/srv", SECOND)]);
         // What is known already stays as it is.
@@ -240,7 +240,7 @@ mod tests {
         let store = MemoryStore::new();
         let whole = ledger(vec![item("file:/a", "web", FIRST, 1), item("file:/b", "base", FIRST, 1)]);
         store.put_resources(&[resources(&store, "web1", &whole).unwrap().unwrap()]).unwrap();
-        let never_changed = ResourceUpdate {
+        let never_changed = Resource {
             id: "package:nginx".into(),
             role: Some("web".into()),
             wanted: None,
@@ -254,7 +254,7 @@ mod tests {
             let rest = ledger(vec![item("file:/b", "base", FIRST, 1)]);
             follow(&store, "web1", &rest, cleaned).unwrap();
             let known = store.resources("web1").unwrap();
-            known.into_iter().map(|resource| resource.id).collect::<Vec<_>>()
+            known.into_iter().map(|resource| resource.id.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(left(false), ["file:/b", "package:nginx"]);
         assert_eq!(left(true), ["file:/b"]);

@@ -19,6 +19,11 @@
 //! [node]
 //! journal_limit = "256 MiB"    # what the journal on a node may take, with the contents it keeps
 //!
+//! [history]
+//! runs = 500                   # runs that are remembered: of those that changed something, and of those that did not
+//! days = 90                    # older ones go, too; by default none does because of its age
+//! size = "2 GiB"               # what runs may take in the state database; the oldest go
+//!
 //! [secrets]
 //! identity = "~/.config/cm/age.txt"
 //! recipients = ["age1…"]
@@ -35,6 +40,9 @@ use toml::de::{DeTable, DeValue};
 
 /// The smallest limit of a journal, in bytes.
 const JOURNAL_LEAST: u64 = 1 << 20;
+
+/// The smallest limit of what runs may take, in bytes.
+const HISTORY_LEAST: u64 = 1 << 20;
 
 /// The file that holds the settings.
 pub const SETTINGS_FILE: &str = "cm.toml";
@@ -60,10 +68,23 @@ pub struct Settings {
     pub ssh: SshSettings,
     /// Bytes that the journal on a node may take, with the contents it keeps; none: the node's own choice.
     pub journal_limit: Option<Spanned<u64>>,
+    /// How much of the past is remembered.
+    pub history: HistorySettings,
     /// The file of the key that decrypts secrets.
     pub identity: Option<Spanned<PathBuf>>,
     /// Who new secrets are encrypted for, beside those of `secrets.yaml`.
     pub recipients: Vec<Spanned<String>>,
+}
+
+/// `[history]`.
+#[derive(Clone, Debug, Default)]
+pub struct HistorySettings {
+    /// How many runs are remembered, of those that changed something and of those that did not.
+    pub runs: Option<Spanned<u32>>,
+    /// For how many days.
+    pub days: Option<Spanned<u32>>,
+    /// How many bytes they may take.
+    pub size: Option<Spanned<u64>>,
 }
 
 /// `[ssh]`.
@@ -120,6 +141,7 @@ impl Settings {
         let lock_wait = duration(&mut reader, "lock_wait");
         let timeout = duration(&mut reader, "timeout");
         let (ssh, node_table, secrets) = (reader.node("ssh"), reader.node("node"), reader.node("secrets"));
+        let history = reader.node("history");
         reader.finish();
         let empty = Node::new(node.span, Yaml::Map(Vec::new()));
         let mut reader = MapReader::new(ssh.unwrap_or(&empty), "`[ssh]`", diagnostics);
@@ -133,6 +155,13 @@ impl Settings {
         reader.finish();
         let mut reader = MapReader::new(node_table.unwrap_or(&empty), "`[node]`", diagnostics);
         let journal_limit = size(&mut reader, "journal_limit", JOURNAL_LEAST);
+        reader.finish();
+        let mut reader = MapReader::new(history.unwrap_or(&empty), "`[history]`", diagnostics);
+        let history = HistorySettings {
+            runs: reader.int_between("runs", 1, 1_000_000).map(|runs| runs.map(|runs| runs as u32)),
+            days: reader.int_between("days", 1, 36_500).map(|days| days.map(|days| days as u32)),
+            size: size(&mut reader, "size", HISTORY_LEAST),
+        };
         reader.finish();
         let mut reader = MapReader::new(secrets.unwrap_or(&empty), "`[secrets]`", diagnostics);
         let identity = reader.text("identity").map(|path| path.map(PathBuf::from));
@@ -149,6 +178,7 @@ impl Settings {
             timeout,
             ssh,
             journal_limit,
+            history,
             identity,
             recipients,
         }

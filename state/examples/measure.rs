@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (recorded, time) =
             timed(|| records.chunks(HOSTS / batches).try_for_each(|batch| store.record_hosts(&id, batch)));
         recorded?;
-        store.finish_run(&id, &finish(RunState::Ok, minutes(1)))?;
+        store.finish_run(&id, &[], &finish(RunState::Ok, minutes(1)))?;
         writeln!(
             out,
             "{HOSTS} hosts x {TASKS} tasks, {changed} changed each, {batches} batches: {time:.1?}, file {before:.1} -> {:.1} MB",
@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let before = size()?;
         let (recorded, time) = timed(|| store.record_hosts(&id, &bare));
         recorded?;
-        store.finish_run(&id, &finish(RunState::Ok, minutes(1)))?;
+        store.finish_run(&id, &[], &finish(RunState::Ok, minutes(1)))?;
         writeln!(out, "  results alone, 1 batch: {time:.1?}, file {before:.1} -> {:.1} MB", size()?)?;
     }
     let mut last = None;
@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .map(|host| sample::large(&id, host, TASKS, usize::from(run % 10 == 0)).result.into())
             .collect();
         store.record_hosts(&id, &records)?;
-        store.finish_run(&id, &finish(RunState::Ok, minutes(run as i64)))?;
+        store.finish_run(&id, &[], &finish(RunState::Ok, minutes(run as i64)))?;
         last = Some(id);
     }
     let last = last.ok_or("at least one run")?;
@@ -80,7 +80,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         show(&mut out, "open", || RedbStore::open(&path))?;
         show(&mut out, "history 20", || fresh.runs(20))?;
         show(&mut out, "history all", || fresh.runs(usize::MAX))?;
-        show(&mut out, "find by suffix", || fresh.find_run(last.suffix()))?;
+        show(&mut out, "find by id", || fresh.find_run(last.suffix()))?;
         show(&mut out, "nodes", || fresh.nodes())?;
         show(&mut out, "facts of all", || fresh.facts(&names))?;
         show(&mut out, "resources of one", || fresh.resources(names[7]))?;
@@ -93,7 +93,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         show(&mut out, "begin a run", || fresh.begin_run(&new_run(RunMode::Plan, minutes(0), &names)))?;
     }
     show(&mut out, "check", || store.check())?;
-    let half = Retention { keep_newest: Some(runs / 2), started_before: None };
+    let half = Retention { keep_newest: Some(runs / 2), started_before: None, ..Retention::default() };
     let (pruned, time) = timed(|| store.prune(&half));
     writeln!(out, "prune {} runs: {time:.1?}, file {:.1} MB", pruned?.runs.len(), size()?)?;
     let (compaction, time) = timed(|| store.compact());

@@ -5,6 +5,7 @@ use crate::{
     NodeResources, NodeUpdate, Pruned, RememberedRun, Resource, Restored, Retention, RunFinish, RunId,
     RunSummary, StateError, TaskFilter, Timestamp,
     ledger::{audit, nodes, remembered, resources, results, retention, rollouts, runs},
+    stored::Lesson,
     tables::Transact,
 };
 
@@ -15,13 +16,19 @@ use crate::{
 /// # Errors
 /// Every method returns a [`StateError`] when the state cannot be used.
 pub trait Store: Send + Sync {
-    /// Records that a run begins and gives it a name.
+    /// Records that a run begins, in the audit log, too, and gives it a name.
     fn begin_run(&self, run: &NewRun) -> Result<RunId, StateError>;
     /// Records what a run did on some hosts, and what was learned of them. Collect what comes
     /// within a moment and hand it over together: the cost is mostly per call.
     fn record_hosts(&self, run: &RunId, hosts: &[HostRecord]) -> Result<(), StateError>;
-    /// Records how a run ended. A run that has ended already keeps its end.
-    fn finish_run(&self, run: &RunId, finish: &RunFinish) -> Result<RunSummary, StateError>;
+    /// Records how a run ended, with what it did on the hosts that are not recorded yet. A run that has ended already
+    /// keeps its end.
+    fn finish_run(
+        &self,
+        run: &RunId,
+        last: &[HostRecord],
+        finish: &RunFinish,
+    ) -> Result<RunSummary, StateError>;
     /// Ends runs whose controller is gone as interrupted, and returns them, newest first.
     fn close_interrupted(&self, now: Timestamp) -> Result<Vec<RunSummary>, StateError>;
     /// The newest runs first, at most `limit`.
@@ -91,8 +98,19 @@ impl<T: Transact> Store for T {
         self.write(|tables| results::record(tables, run, &packed, hosts))
     }
 
-    fn finish_run(&self, run: &RunId, finish: &RunFinish) -> Result<RunSummary, StateError> {
-        self.write(|tables| runs::finish(tables, run, finish))
+    fn finish_run(
+        &self,
+        run: &RunId,
+        last: &[HostRecord],
+        finish: &RunFinish,
+    ) -> Result<RunSummary, StateError> {
+        let packed = results::pack(last)?;
+        self.write(|tables| {
+            if !last.is_empty() {
+                results::record(tables, run, &packed, last)?;
+            }
+            runs::finish(tables, run, finish)
+        })
     }
 
     fn close_interrupted(&self, now: Timestamp) -> Result<Vec<RunSummary>, StateError> {
@@ -173,7 +191,9 @@ impl<T: Transact> Store for T {
             return Ok(());
         }
         self.write(|tables| {
-            updates.iter().try_for_each(|update| resources::merge(tables, &update.node, &update.updates))
+            updates.iter().try_for_each(|NodeResources { node, updates }| {
+                resources::merge(tables, node, updates, Lesson::of(updates))
+            })
         })
     }
 
@@ -206,8 +226,8 @@ impl<T: Transact> Store for T {
 
     fn prune(&self, retention: &Retention) -> Result<Pruned, StateError> {
         let doomed = self.read(|tables| retention::doomed(tables, retention))?;
-        if doomed.is_empty() {
-            return Ok(Pruned::default());
+        if doomed.runs.is_empty() {
+            return Ok(doomed);
         }
         self.write(|tables| retention::prune(tables, retention))
     }

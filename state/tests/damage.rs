@@ -41,7 +41,7 @@ fn write_some(store: &dyn Store) -> Result<(), StateError> {
         what: "y".into(),
         run: Some(id.clone()),
     }])?;
-    store.finish_run(&id, &finish(RunState::Ok, minutes(101)))?;
+    store.finish_run(&id, &[], &finish(RunState::Ok, minutes(101)))?;
     Ok(())
 }
 
@@ -85,7 +85,7 @@ fn fill(path: &Path) {
         records.extend((0..6).map(|host| sample::large(&id, host, 30, 3)));
         store.record_hosts(&id, &records).unwrap();
         store.append_audit(&[AuditEntry { at: NOON, who: "a".into(), what: "b".into(), run: None }]).unwrap();
-        store.finish_run(&id, &finish(RunState::Changed, minutes(minute))).unwrap();
+        store.finish_run(&id, &[], &finish(RunState::Changed, minutes(minute))).unwrap();
     }
 }
 

@@ -82,7 +82,7 @@ fn one_run(store: &RedbStore, name: &str, say: fn(&str, &RunId)) {
     say("recorded", &id);
     let entry = AuditEntry { at: NOON, who: name.into(), what: "ran".into(), run: Some(id.clone()) };
     store.append_audit(&[entry]).unwrap();
-    store.finish_run(&id, &finish(RunState::Failed, minutes(1))).unwrap();
+    store.finish_run(&id, &[], &finish(RunState::Failed, minutes(1))).unwrap();
     say("finished", &id);
 }
 

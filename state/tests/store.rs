@@ -4,7 +4,7 @@ mod sample;
 
 use cm_state::{
     AuditEntry, ControllerId, Digest, HostCounts, HostState, LastChange, Lifecycle, MemoryStore,
-    NodeResources, NodeUpdate, RedbStore, RememberedRun, ResourceUpdate, Restored, Retention, RunId, RunMode,
+    NodeResources, NodeUpdate, RedbStore, RememberedRun, Resource, Restored, Retention, RunId, RunMode,
     RunState, StateError, Store, TaskCounts, TaskFilter, TaskOutcome, TaskResult, Timestamp,
     UNKNOWN_CONTROLLER_GRACE,
 };
@@ -28,7 +28,7 @@ fn run(store: &dyn Store, mode: RunMode, started: Timestamp, hosts: &[(&str, Hos
         .map(|(name, state)| host_result(name, *state, vec![]).into())
         .collect();
     store.record_hosts(&id, &records).unwrap();
-    store.finish_run(&id, &finish(RunState::Ok, started)).unwrap();
+    store.finish_run(&id, &[], &finish(RunState::Ok, started)).unwrap();
     id
 }
 
@@ -42,7 +42,13 @@ fn an_unused_store_is_empty() {
         assert_eq!(store.audit(10).unwrap(), []);
         assert_eq!(store.failed_hosts().unwrap(), None);
         assert_eq!(store.close_interrupted(NOON).unwrap(), []);
-        assert_eq!(store.prune(&Retention { keep_newest: Some(0), started_before: None }).unwrap().runs, []);
+        assert_eq!(
+            store
+                .prune(&Retention { keep_newest: Some(0), started_before: None, ..Retention::default() })
+                .unwrap()
+                .runs,
+            []
+        );
         assert_eq!(store.compact().unwrap().before, 0);
         assert!(matches!(store.find_run("2"), Err(StateError::UnknownRun { .. })));
         assert!(matches!(store.run_hosts(&id), Err(StateError::UnknownRun { .. })));
@@ -105,7 +111,7 @@ fn a_run_is_remembered_down_to_its_tasks() {
         let first = varied("web1", HostState::Failed);
         let second = host_result("web2", HostState::Ok, vec![]);
         store.record_hosts(&id, &[first.clone().into(), second.clone().into()]).unwrap();
-        let done = store.finish_run(&id, &finish(RunState::Failed, minutes(1))).unwrap();
+        let done = store.finish_run(&id, &[], &finish(RunState::Failed, minutes(1))).unwrap();
 
         assert_eq!(store.runs(9).unwrap(), std::slice::from_ref(&done));
         assert_eq!(done.state, RunState::Failed);
@@ -161,8 +167,8 @@ fn a_host_nobody_announced_belongs_to_the_run() {
 fn the_first_end_of_a_run_stands() {
     both(|store| {
         let id = store.begin_run(&new_run(RunMode::Apply, NOON, &[])).unwrap();
-        store.finish_run(&id, &finish(RunState::Interrupted, minutes(1))).unwrap();
-        let run = store.finish_run(&id, &finish(RunState::Ok, minutes(2))).unwrap();
+        store.finish_run(&id, &[], &finish(RunState::Interrupted, minutes(1))).unwrap();
+        let run = store.finish_run(&id, &[], &finish(RunState::Ok, minutes(2))).unwrap();
         assert_eq!((run.state, run.finished), (RunState::Interrupted, Some(minutes(1))));
     });
 }
@@ -174,7 +180,7 @@ fn a_run_that_is_not_there_takes_no_results() {
         let recorded = store.record_hosts(&id, &[varied("web1", HostState::Ok).into()]);
         assert!(matches!(recorded, Err(StateError::UnknownRun { .. })));
         assert!(matches!(
-            store.finish_run(&id, &finish(RunState::Ok, NOON)),
+            store.finish_run(&id, &[], &finish(RunState::Ok, NOON)),
             Err(StateError::UnknownRun { .. })
         ));
         assert_eq!(store.nodes().unwrap(), []);
@@ -229,7 +235,7 @@ fn failed_hosts_are_those_of_the_last_run_that_was_no_plan() {
         run(store, RunMode::Plan, minutes(2), &[("planned", Unreachable)]);
         store.begin_run(&new_run(RunMode::Apply, minutes(3), &["running"])).unwrap();
         let in_vain = store.begin_run(&new_run(RunMode::Apply, minutes(4), &["a"])).unwrap();
-        store.finish_run(&in_vain, &finish(RunState::Aborted, minutes(4))).unwrap();
+        store.finish_run(&in_vain, &[], &finish(RunState::Aborted, minutes(4))).unwrap();
 
         let failed = store.failed_hosts().unwrap().unwrap();
         assert_eq!(failed.run, last);
@@ -318,7 +324,7 @@ fn nodes_learn_and_do_not_forget() {
 fn resources_keep_when_they_were_changed_last() {
     both(|store| {
         let run: RunId = "20261122-171530-k3f".parse().unwrap();
-        let update = |id: &str, seen: u8, changed: Option<LastChange>| ResourceUpdate {
+        let update = |id: &str, seen: u8, changed: Option<LastChange>| Resource {
             id: id.into(),
             role: Some("web".into()),
             wanted: Some(Digest([1; 32])),
@@ -326,7 +332,7 @@ fn resources_keep_when_they_were_changed_last() {
             outcome: if changed.is_some() { TaskOutcome::Changed } else { TaskOutcome::Ok },
             changed,
         };
-        let put = |node: &str, updates: Vec<ResourceUpdate>| {
+        let put = |node: &str, updates: Vec<Resource>| {
             store.put_resources(&[NodeResources { node: node.into(), updates }]).unwrap();
         };
         let change = LastChange { at: NOON, run };
@@ -335,7 +341,7 @@ fn resources_keep_when_they_were_changed_last() {
         put("web2", vec![update("file:/a", 1, None)]);
         let resources = store.resources("web1").unwrap();
         assert_eq!(resources.len(), 2);
-        assert_eq!((resources[0].id.as_str(), &resources[0].changed), ("file:/a", &None));
+        assert_eq!((&*resources[0].id, &resources[0].changed), ("file:/a", &None));
         assert_eq!(resources[1].changed, Some(change));
         assert_eq!(resources[1].seen, Some(Digest([9; 32])));
         assert_eq!(resources[1].outcome, TaskOutcome::Ok);
@@ -401,13 +407,14 @@ fn pruning_takes_old_runs_whole_and_nothing_else() {
         store.upsert_nodes(&[NodeUpdate::new("a")]).unwrap();
         let remaining = || store.runs(100).unwrap().into_iter().map(|run| run.id).collect::<Vec<_>>();
 
-        let older = Retention { keep_newest: None, started_before: Some(minutes(2)) };
+        let older = Retention { keep_newest: None, started_before: Some(minutes(2)), ..Retention::default() };
         assert_eq!(store.prune(&older).unwrap().runs, [ids[1].clone(), ids[0].clone()]);
         assert_eq!(remaining(), [&ids[5], &ids[4], &ids[3], &ids[2], &running].map(RunId::clone));
         assert!(matches!(store.run_hosts(&ids[0]), Err(StateError::UnknownRun { .. })));
         assert_eq!(store.run_results(&ids[2], TaskFilter::All).unwrap().len(), 2);
 
-        let most = Retention { keep_newest: Some(0), started_before: Some(minutes(1000)) };
+        let most =
+            Retention { keep_newest: Some(0), started_before: Some(minutes(1000)), ..Retention::default() };
         assert_eq!(store.prune(&most).unwrap().runs.len(), 3);
         assert_eq!(remaining(), [&ids[5], &running].map(RunId::clone));
         assert_eq!(store.prune(&most).unwrap().runs, []);

@@ -147,7 +147,7 @@ fn apply(options: &Options, arguments: &Arguments, mode: Mode, held: Option<Held
         fleet.addresses(&chosen.selection),
     );
     let recorder =
-        Recorder::begin(&fleet.state_file(), &names::holder(), opening).map_err(fleet::state_failure)?;
+        Recorder::begin(&fleet, &names::holder(), opening).map_err(fleet::state_failure)?;
     let diff = !arguments.role.no_diff;
     let header = RunHeader {
         run: recorder.run().to_string(),

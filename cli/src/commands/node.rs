@@ -108,7 +108,7 @@ fn show(options: &Options, host: &str) -> Result<Exit, Failure> {
     for resource in &resources {
         table.add_row(vec![
             report::one_line(&resource.id),
-            resource.role.clone().unwrap_or_default(),
+            resource.role.as_deref().unwrap_or_default().to_owned(),
             report::json_word(&resource.outcome),
             resource.changed.as_ref().map_or_else(String::new, |change| change.at.to_string()),
             resource.changed.as_ref().map_or_else(String::new, |change| change.run.to_string()),

@@ -1,4 +1,5 @@
-//! `cm state rebuild on TARGET`: the state database made again from what nodes remember.
+//! `cm state rebuild on TARGET`: the state database made again from what nodes remember. `cm state compact`: old runs
+//! gone, and the file as small as it can be.
 
 use clap::{Args, Subcommand};
 use cm_engine::{NodeLedger, RunEvent};
@@ -16,6 +17,7 @@ use crate::{
     options::{Options, RunArguments, WhatOnTarget},
     record, remembered,
     report::{self, RunHeader},
+    retention,
 };
 
 #[derive(Args, Debug)]
@@ -28,6 +30,8 @@ pub struct Arguments {
 enum Action {
     /// Make the state database again from what nodes remember; what it still knows stays.
     Rebuild(RebuildArguments),
+    /// Forget the runs that `[history]` of cm.toml lets go, and give the space they took back.
+    Compact,
 }
 
 #[derive(Args, Debug)]
@@ -48,7 +52,31 @@ struct Learned {
 pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     match &arguments.action {
         Action::Rebuild(arguments) => rebuild(options, arguments),
+        Action::Compact => compact(options),
     }
+}
+
+fn compact(options: &Options) -> Result<Exit, Failure> {
+    let settings = fleet::settings_of(options)?;
+    let store = fleet::open_state(options)?;
+    let pruned = store.prune(&retention::rules(&settings)).map_err(fleet::state_failure)?;
+    let compaction = store.compact().map_err(fleet::state_failure)?;
+    if options.json {
+        report::print(&format!(
+            "{}\n",
+            serde_json::json!({ "event": "compacted", "runs": pruned.runs.len(),
+            "before": compaction.before, "after": compaction.after })
+        ));
+    } else if !options.quiet {
+        let megabytes = |bytes: u64| bytes as f64 / 1e6;
+        report::print(&format!(
+            "{} old runs forgotten; {:.1} MB became {:.1} MB\n",
+            pruned.runs.len(),
+            megabytes(compaction.before),
+            megabytes(compaction.after)
+        ));
+    }
+    Ok(Exit::Ok)
 }
 
 fn rebuild(options: &Options, arguments: &RebuildArguments) -> Result<Exit, Failure> {

@@ -385,7 +385,7 @@ impl Crew {
         let root = self.ground().chosen.fleet.project.root().to_owned();
         let chosen = tokio::task::spawn_blocking(move || choose_again(&asking, &role, &run, root)).await;
         let chosen = chosen.map_err(|error| Failure::because("a bug of cm", &error))??;
-        let spec = chosen.rollout(&self.asking.overrides())?;
+        let spec = chosen.rollout(&self.asking.overrides(&self.ground().spec.strategy))?;
         if spec.hooks().hooks != self.ground().spec.hooks().hooks {
             return Err(Failure::new("the hooks of the roles have changed since the rollout began"));
         }
@@ -471,7 +471,7 @@ fn recorded(ground: &Ground, mode: RunMode) -> Result<Recorded, Failure> {
     let addresses = chosen.fleet.addresses(&chosen.selection);
     let mut opening = Opening::new(mode, chosen.target.clone(), chosen.roles.clone(), addresses);
     opening.keeps = mode == RunMode::Apply;
-    let recorder = Recorder::begin(&chosen.fleet.state_file(), &names::holder(), opening);
+    let recorder = Recorder::begin(&chosen.fleet, &names::holder(), opening);
     Ok(Recorded { recorder: recorder.map_err(crate::fleet::state_failure)?, summary: Summary::default() })
 }
 

@@ -110,6 +110,34 @@ impl RedbStore {
         })
     }
 
+    /// The file's size in bytes; 0 where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn size(&self) -> Result<u64, StateError> {
+        match std::fs::metadata(&self.path) {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            Err(source) => Err(StateError::Io { path: self.path.clone(), source }),
+        }
+    }
+
+    /// Bytes of the file that hold something. Goes over the whole file, and others wait meanwhile.
+    ///
+    /// # Errors
+    /// When the state cannot be used.
+    pub fn used(&self) -> Result<u64, StateError> {
+        if opened::open(&self.path, Access::Read)?.is_none() {
+            return Ok(0);
+        }
+        self.exclusively(|path, database| {
+            let transaction = database.begin_write().map_err(|error| explain(path, error))?;
+            let stats = transaction.stats().map_err(|error| explain(path, error))?;
+            transaction.abort().map_err(|error| explain(path, error))?;
+            Ok(stats.allocated_pages() * stats.page_size() as u64)
+        })
+    }
+
     /// Opens the file for this process alone, making it if need be, and closes it again.
     fn exclusively<R>(
         &self,
@@ -298,19 +326,13 @@ impl Transact for RedbStore {
         if opened::open(&self.path, Access::Read)?.is_none() {
             return Ok((0, 0));
         }
-        let size = |path: &Path| {
-            let metadata = std::fs::metadata(path);
-            metadata
-                .map(|metadata| metadata.len())
-                .map_err(|source| StateError::Io { path: path.to_owned(), source })
-        };
-        let before = size(&self.path)?;
+        let before = self.size()?;
         self.exclusively(|path, database| {
             let transaction = database.begin_read().map_err(|error| explain(path, error))?;
             format::check(path, &transaction)?;
             drop(transaction);
             database.compact().map_err(|error| explain(path, error))
         })?;
-        Ok((before, size(&self.path)?))
+        Ok((before, self.size()?))
     }
 }

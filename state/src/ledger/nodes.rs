@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::{
     Lifecycle, Node, NodeUpdate, StateError, Timestamp,
-    stored::{self, Malformed, Stored, StoredFacts},
+    stored::{self, FactsDigest, Malformed, Stored, StoredFacts},
     tables::{Direction, ReadTables, Table, WriteTables},
 };
 
@@ -63,7 +63,9 @@ pub(crate) fn upsert(tables: &mut dyn WriteTables, updates: &[NodeUpdate]) -> Re
         node.last_seen = node.last_seen.max(update.seen);
         if let Some(json) = &update.facts {
             node.facts_at = update.seen.or_else(|| Some(Timestamp::now()));
-            stored::put(tables, key, &StoredFacts(json.clone()))?;
+            if !stored::get::<FactsDigest>(tables, key)?.is_some_and(|known| known.is_of(json)) {
+                stored::put(tables, key, &StoredFacts(json.clone()))?;
+            }
         }
         if known.as_ref() != Some(&node) {
             stored::put(tables, key, &node)?;

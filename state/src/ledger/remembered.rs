@@ -26,7 +26,8 @@ pub(crate) fn restore(
                 let mut hosts: Vec<String> = run.hosts.iter().map(|host| host.result.host.clone()).collect();
                 hosts.sort();
                 hosts.dedup();
-                stored::put(tables, key, &StoredRun { summary: summary(run), last_sign: run.started })?;
+                let stored = StoredRun { summary: summary(run), last_sign: run.started, bytes: 0 };
+                stored::put(tables, key, &stored)?;
                 stored::put(tables, key, &PlannedHosts(hosts))?;
                 restored.runs += 1;
             }

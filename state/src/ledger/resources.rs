@@ -1,10 +1,10 @@
 //! What is known of the resources on nodes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    Node, Resource, ResourceUpdate, StateError,
-    stored::{self, StoredResources},
+    Node, Resource, StateError,
+    stored::{self, Lesson, LessonsLearned, StoredResources},
     tables::{ReadTables, Table, WriteTables},
 };
 
@@ -17,49 +17,62 @@ pub(crate) fn all(tables: &dyn ReadTables, node: &str) -> Result<Vec<Resource>, 
         Some(_) => look_up(tables, key)?,
         None => stored::get::<StoredResources>(tables, key)?,
     };
-    Ok(resources.unwrap_or_default().0)
+    Ok(resources.unwrap_or_default().list)
 }
 
+/// Brings what was learned into what is known; `lesson` is the digest of it.
 pub(crate) fn merge(
     tables: &mut dyn WriteTables,
     node: &str,
-    updates: &[ResourceUpdate],
+    updates: &[Resource],
+    lesson: Option<Lesson>,
 ) -> Result<(), StateError> {
     if updates.is_empty() {
         return Ok(());
     }
     let key = node.as_bytes();
     let known = tables.get(Table::Resources, key)?;
-    let mut resources: BTreeMap<String, Resource> = match &known {
-        Some(value) => by_id(stored::decode(tables, key, value)?),
-        None => BTreeMap::new(),
+    if let (Some(value), Some(lesson)) = (&known, lesson)
+        && stored::decode::<LessonsLearned>(tables, key, value)?.has(lesson)
+    {
+        return Ok(());
+    }
+    let stored: StoredResources = match &known {
+        Some(value) => stored::decode(tables, key, value)?,
+        None => StoredResources::default(),
     };
-    for ResourceUpdate { id, role, wanted, seen, outcome, changed } in updates.iter().cloned() {
-        let changed = changed.or_else(|| resources.get_mut(&id).and_then(|known| known.changed.take()));
-        let resource = Resource { id: id.clone(), role, wanted, seen, outcome, changed };
-        resources.insert(id, resource);
+    let mut resources = by_id(stored.list.clone());
+    for update in updates {
+        let mut update = update.clone();
+        if update.changed.is_none() {
+            update.changed = resources.get_mut(&update.id).and_then(|known| known.changed.take());
+        }
+        resources.insert(Arc::clone(&update.id), update);
     }
-    let value = stored::encode(key, &StoredResources(resources.into_values().collect()))?;
-    // A run that finds everything as it was writes nothing.
-    if known.as_ref() != Some(&value) {
-        tables.put(Table::Resources, key, &value)?;
-    }
-    Ok(())
+    let list: Vec<Resource> = resources.into_values().collect();
+    let mut merged = match list == stored.list {
+        true => stored,
+        // What was learned before may be news again.
+        false => StoredResources { list, known: Vec::new() },
+    };
+    merged.learned(lesson);
+    stored::put(tables, key, &merged)
 }
 
 pub(crate) fn forget(tables: &mut dyn WriteTables, node: &str, ids: &[&str]) -> Result<(), StateError> {
     let key = node.as_bytes();
     let Some(stored) = stored::get::<StoredResources>(tables, key)? else { return Ok(()) };
-    let mut resources = by_id(stored);
+    let mut resources = by_id(stored.list);
     for id in ids {
         resources.remove(*id);
     }
     if resources.is_empty() {
         return tables.remove(Table::Resources, key);
     }
-    stored::put(tables, key, &StoredResources(resources.into_values().collect()))
+    let list = resources.into_values().collect();
+    stored::put(tables, key, &StoredResources { list, known: Vec::new() })
 }
 
-fn by_id(stored: StoredResources) -> BTreeMap<String, Resource> {
-    stored.0.into_iter().map(|resource| (resource.id.clone(), resource)).collect()
+fn by_id(list: Vec<Resource>) -> BTreeMap<Arc<str>, Resource> {
+    list.into_iter().map(|resource| (Arc::clone(&resource.id), resource)).collect()
 }

@@ -8,7 +8,10 @@ use std::{
 use crate::{
     FailedHosts, HostCounts, HostRecord, HostResult, HostState, HostSummary, RunId, RunMode, RunState,
     RunSummary, StateError, TaskCounts, TaskFilter,
-    stored::{self, Malformed, PlannedHosts, Stored, StoredHost, TaskList, TaskListDigest, pack_host},
+    stored::{
+        self, Lesson, Malformed, PlannedHosts, Stored, StoredHost, StoredRun, TaskList, TaskListDigest,
+        pack_host,
+    },
     tables::{Direction, ReadTables, Table, WriteTables},
 };
 
@@ -18,13 +21,15 @@ use super::{look_up, name_of, nodes, resources, runs};
 pub(crate) struct Packed {
     hosts: Vec<StoredHost>,
     lists: HashMap<TaskListDigest, TaskList>,
+    lessons: Vec<Option<Lesson>>,
 }
 
 pub(crate) fn pack(records: &[HostRecord]) -> Result<Packed, StateError> {
     let mut lists = HashMap::new();
     let hosts =
         records.iter().map(|record| pack_host(&mut lists, &record.result)).collect::<Result<_, _>>()?;
-    Ok(Packed { hosts, lists })
+    let lessons = records.iter().map(|record| Lesson::of(&record.resources)).collect();
+    Ok(Packed { hosts, lists, lessons })
 }
 
 pub(crate) fn record(
@@ -37,27 +42,36 @@ pub(crate) fn record(
     for (digest, list) in &packed.lists {
         let key = list_key(id, digest);
         if tables.get(Table::TaskLists, &key)?.is_none() {
-            stored::put(tables, &key, list)?;
+            run.bytes += put(tables, &key, list)?;
         }
     }
-    for (record, host) in records.iter().zip(&packed.hosts) {
+    for ((record, host), lesson) in records.iter().zip(&packed.hosts).zip(&packed.lessons) {
         let key = host_key(id, &record.result.host);
-        if let Some(previous) = stored::get::<StoredHost>(tables, &key)? {
+        if let Some(value) = tables.get(Table::HostResults, &key)? {
+            let previous: StoredHost = stored::decode(tables, &key, &value)?;
+            run.bytes = run.bytes.saturating_sub((key.len() + value.len()) as u64);
             count(&mut run.summary, previous.head.state, previous.head.tasks, |n, by| n.saturating_sub(by));
         }
         count(&mut run.summary, host.head.state, host.head.tasks, u64::saturating_add);
-        stored::put(tables, &key, host)?;
+        run.bytes += put(tables, &key, host)?;
         let micros = i64::try_from(record.result.duration_us).unwrap_or(i64::MAX);
         run.last_sign = run.last_sign.max(record.result.started.plus_micros(micros));
         if let Some(update) = &record.node {
             nodes::upsert(tables, std::slice::from_ref(update))?;
         }
-        resources::merge(tables, &record.result.host, &record.resources)?;
+        resources::merge(tables, &record.result.host, &record.resources, *lesson)?;
     }
     // A host that nobody announced belongs to the run all the same.
     let HostCounts { total, .. } = run.summary.hosts;
     run.summary.hosts.total = total.max(run.summary.hosts.finished());
     stored::put(tables, id.as_str().as_bytes(), &run)
+}
+
+/// Writes a record of the run; the bytes it takes.
+fn put<R: Stored>(tables: &mut dyn WriteTables, key: &[u8], record: &R) -> Result<u64, StateError> {
+    let value = stored::encode(key, record)?;
+    tables.put(R::TABLE, key, &value)?;
+    Ok((key.len() + value.len()) as u64)
 }
 
 fn count(run: &mut RunSummary, state: HostState, tasks: TaskCounts, apply: impl Fn(u64, u64) -> u64) {
@@ -129,7 +143,7 @@ pub(crate) fn all(
 
 pub(crate) fn failed(tables: &dyn ReadTables) -> Result<Option<FailedHosts>, StateError> {
     let mut last = None;
-    runs::each_newest_first(tables, |run| {
+    runs::each_newest_first(tables, |StoredRun { summary: run, .. }| {
         // One that gave up before it touched anything says nothing about hosts.
         let in_vain = run.state == RunState::Aborted && run.hosts.unfinished() == run.hosts.total;
         if run.state == RunState::Running || run.mode == RunMode::Plan || in_vain {

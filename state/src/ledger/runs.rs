@@ -3,17 +3,20 @@
 use std::ops::ControlFlow;
 
 use crate::{
-    HostCounts, Liveness, NewRun, RunFinish, RunId, RunState, RunSummary, StateError, TaskCounts, Timestamp,
-    UNKNOWN_CONTROLLER_GRACE,
+    AuditEntry, HostCounts, Liveness, NewRun, RunFinish, RunId, RunState, RunSummary, StateError, TaskCounts,
+    Timestamp, UNKNOWN_CONTROLLER_GRACE,
     stored::{self, PlannedHosts, StoredRun},
     tables::{Direction, ReadTables, Table, WriteTables},
 };
 
-use super::{look_up, name_of};
+use super::{audit, look_up, name_of};
 
 pub(crate) fn begin(tables: &mut dyn WriteTables, new: &NewRun) -> Result<RunId, StateError> {
     let id = RunId::new(new.started, newest_id(tables)?.as_ref());
     let NewRun { command_line, user, target, roles, mode, started, controller, hosts } = new.clone();
+    let entry =
+        AuditEntry { at: started, who: user.clone(), what: command_line.clone(), run: Some(id.clone()) };
+    audit::append(tables, &[entry])?;
     let mut planned = hosts;
     planned.sort();
     planned.dedup();
@@ -33,7 +36,7 @@ pub(crate) fn begin(tables: &mut dyn WriteTables, new: &NewRun) -> Result<RunId,
         tasks: TaskCounts::default(),
     };
     let key = id.as_str().as_bytes();
-    stored::put(tables, key, &StoredRun { summary, last_sign: started })?;
+    stored::put(tables, key, &StoredRun { summary, last_sign: started, bytes: 0 })?;
     stored::put(tables, key, &PlannedHosts(planned))?;
     tables.put(Table::OpenRuns, key, &[])?;
     Ok(id)
@@ -69,7 +72,7 @@ pub(crate) fn newest(tables: &dyn ReadTables, limit: usize) -> Result<Vec<RunSum
         if runs.len() == limit {
             return Ok(ControlFlow::Break(()));
         }
-        runs.push(run);
+        runs.push(run.summary);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(runs)
@@ -78,10 +81,10 @@ pub(crate) fn newest(tables: &dyn ReadTables, limit: usize) -> Result<Vec<RunSum
 /// Visits every run, the newest first.
 pub(crate) fn each_newest_first(
     tables: &dyn ReadTables,
-    mut visit: impl FnMut(RunSummary) -> Result<ControlFlow<()>, StateError>,
+    mut visit: impl FnMut(StoredRun) -> Result<ControlFlow<()>, StateError>,
 ) -> Result<(), StateError> {
     tables.scan(Table::Runs, b"", Direction::Descending, &mut |key, value| {
-        visit(stored::decode::<StoredRun>(tables, key, value)?.summary)
+        visit(stored::decode::<StoredRun>(tables, key, value)?)
     })
 }
 

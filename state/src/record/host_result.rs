@@ -1,8 +1,10 @@
 //! What a run did on one host, down to its tasks.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use super::{NodeUpdate, ResourceUpdate, RunId, Timestamp};
+use super::{NodeUpdate, Resource, RunId, Timestamp};
 
 /// How a host came out of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,9 +72,9 @@ pub struct TaskOutput {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TaskResult {
     /// Its id, such as `file:/etc/hosts`; unique on the host.
-    pub id: String,
+    pub id: Arc<str>,
     /// The role it is of.
-    pub role: Option<String>,
+    pub role: Option<Arc<str>>,
     /// How it came out.
     pub outcome: TaskOutcome,
     /// What differed.
@@ -86,7 +88,8 @@ pub struct TaskResult {
     /// Ids of the tasks (or a reason in words) because of which it was skipped or is unknown. Of a resource that
     /// differs in a verify: the word of its verdict, then what is known of it, a sentence each.
     pub because: Vec<String>,
-    /// Microseconds from the start of the host's part of the run; none: it did not start.
+    /// Microseconds from the start of the host's part of the run; none: it did not start, or was as wanted in less than
+    /// [`QUICK`]: then its times are not kept.
     pub started_us: Option<u64>,
     /// Microseconds it took.
     pub duration_us: u64,
@@ -97,7 +100,7 @@ pub struct TaskResult {
 impl TaskResult {
     /// A task with this outcome and nothing else to tell.
     #[must_use]
-    pub fn new(id: impl Into<String>, outcome: TaskOutcome) -> Self {
+    pub fn new(id: impl Into<Arc<str>>, outcome: TaskOutcome) -> Self {
         Self {
             id: id.into(),
             role: None,
@@ -114,8 +117,11 @@ impl TaskResult {
     }
 }
 
-/// Everything a run did on one host. Tasks come back in the order they started; those that did
-/// not start follow, by id.
+/// The times of a task that was as wanted are kept from this many microseconds on.
+pub const QUICK: u64 = 1000;
+
+/// Everything a run did on one host. Tasks come back in the order they started; those of which
+/// no start is known follow, by id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HostResult {
     /// The host's name.
@@ -157,7 +163,7 @@ pub struct HostRecord {
     /// What was learned of the node.
     pub node: Option<NodeUpdate>,
     /// What was learned of its resources.
-    pub resources: Vec<ResourceUpdate>,
+    pub resources: Vec<Resource>,
 }
 
 impl From<HostResult> for HostRecord {

@@ -15,12 +15,12 @@ mod timestamp;
 pub use audit::{AuditEntry, AuditRecord};
 pub use controller::{ControllerId, Liveness, UNKNOWN_CONTROLLER_GRACE};
 pub use host_result::{
-    FailedHosts, HostCounts, HostRecord, HostResult, HostState, HostSummary, TaskChange, TaskCounts,
+    FailedHosts, HostCounts, HostRecord, HostResult, HostState, HostSummary, QUICK, TaskChange, TaskCounts,
     TaskFilter, TaskOutcome, TaskOutput, TaskResult,
 };
 pub use names::UnknownName;
 pub use node::{Lifecycle, Node, NodeUpdate};
-pub use resource::{Digest, LastChange, NodeResources, Resource, ResourceUpdate};
+pub use resource::{Digest, LastChange, NodeResources, Resource};
 pub use retention::{Compaction, Pruned, Retention};
 pub use run::{NewRun, RememberedRun, Restored, RunFinish, RunMode, RunState, RunSummary};
 pub use run_id::{ParseRunIdError, RunId};

@@ -1,7 +1,7 @@
 //! What is known of a resource on a node: one task's subject.
 
 use serde::{Serialize, Serializer};
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::{RunId, TaskOutcome, Timestamp};
 
@@ -36,13 +36,14 @@ pub struct LastChange {
     pub run: RunId,
 }
 
-/// A resource on a node.
+/// A resource on a node: what is known of it, or what was just learned. What is learned replaces what is known, but a
+/// `changed` of none leaves what was known of that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Resource {
     /// The task's id, such as `file:/etc/hosts`.
-    pub id: String,
+    pub id: Arc<str>,
     /// The role it is of.
-    pub role: Option<String>,
+    pub role: Option<Arc<str>>,
     /// What it should be, as of the last run that had it.
     pub wanted: Option<Digest>,
     /// What it was when looked at last.
@@ -53,28 +54,11 @@ pub struct Resource {
     pub changed: Option<LastChange>,
 }
 
-/// What was learned of a resource. Replaces what is known, but for `changed`: none leaves it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResourceUpdate {
-    /// The task's id.
-    pub id: String,
-    /// The role it is of.
-    pub role: Option<String>,
-    /// What it should be.
-    pub wanted: Option<Digest>,
-    /// What it is now.
-    pub seen: Option<Digest>,
-    /// How its task came out.
-    pub outcome: TaskOutcome,
-    /// Set when `cm` changed it.
-    pub changed: Option<LastChange>,
-}
-
 /// What was learned of some resources of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeResources {
     /// The node's name.
     pub node: String,
     /// The resources; others of the node stay as they are.
-    pub updates: Vec<ResourceUpdate>,
+    pub updates: Vec<Resource>,
 }

@@ -2,16 +2,35 @@
 
 use serde::Serialize;
 
-use super::{RunId, Timestamp};
+use super::{RunId, RunMode, RunState, RunSummary, Timestamp};
 
-/// Which runs may go. A run goes when either rule says so; a running one and the newest finished
-/// one never do.
+/// Which runs may go. A run goes when any rule says so. Never: a running one, the newest finished one, and the newest
+/// finished one that was no plan, which `@failed` is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Keep this many of the newest runs; none: no such rule.
+    /// Keep this many of the newest runs that may have changed something, and as many of those that did not (see
+    /// [`RunSummary::is_quiet`]): a verify every minute must not drive out what was done; none: no such rule.
     pub keep_newest: Option<usize>,
     /// Drop runs that began before this; none: no such rule.
     pub started_before: Option<Timestamp>,
+    /// Drop the oldest runs until the others fit into so many bytes; none: no such rule.
+    pub largest: Option<u64>,
+    /// Let fewer runs than this be: each time costs a transaction.
+    pub least: usize,
+    /// Take no more than this many runs in one transaction, the oldest first; none: all.
+    pub most: Option<usize>,
+}
+
+impl RunSummary {
+    /// Whether the run certainly changed nothing: a plan, a verify, or all was as wanted.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        match self.mode {
+            RunMode::Plan | RunMode::Verify => true,
+            RunMode::Run => false,
+            RunMode::Apply | RunMode::Rollback | RunMode::Cleanup => self.state == RunState::Ok,
+        }
+    }
 }
 
 /// What [`crate::Store::prune`] took away.
@@ -19,6 +38,8 @@ pub struct Retention {
 pub struct Pruned {
     /// The runs, newest first.
     pub runs: Vec<RunId>,
+    /// What is kept of the others, in bytes, without what is known of nodes.
+    pub kept_bytes: u64,
 }
 
 /// What [`crate::Store::compact`] gave back.

@@ -27,15 +27,15 @@ mod text_limit;
 use crate::{StateError, tables::ReadTables};
 
 pub(crate) use envelope::{Stored, decode, encode, get, put, verify};
-pub(crate) use facts::StoredFacts;
+pub(crate) use facts::{FactsDigest, StoredFacts};
 pub(crate) use host::{StoredHost, TaskList, TaskListDigest, pack_host};
-pub(crate) use resource::StoredResources;
+pub(crate) use resource::{Lesson, LessonsLearned, StoredResources};
 pub(crate) use rollout::StoredRollout;
 pub(crate) use run::StoredRun;
 pub(crate) use run_hosts::PlannedHosts;
 
 /// The newest format of the file as a whole that this program reads and writes.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// Why a payload could not be turned into a record.
 #[derive(Debug)]

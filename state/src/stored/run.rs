@@ -16,7 +16,12 @@ pub(crate) struct StoredRun {
     pub(crate) summary: RunSummary,
     /// The last moment anything is known of it: the end of a run whose controller was killed.
     pub(crate) last_sign: Timestamp,
+    /// What is kept of it, in bytes: results of hosts and lists of tasks.
+    pub(crate) bytes: u64,
 }
+
+/// What a run of the first format is taken to have kept of a host, in bytes.
+const V1_HOST: u64 = 1200;
 
 #[derive(Serialize, Deserialize)]
 struct RunV1 {
@@ -42,10 +47,16 @@ struct RunV1 {
     tasks: [u64; 6],
 }
 
+#[derive(Serialize, Deserialize)]
+struct RunV2 {
+    run: RunV1,
+    bytes: u64,
+}
+
 impl Stored for StoredRun {
     const TABLE: Table = Table::Runs;
     const WHAT: &'static str = "the run";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn payload(&self) -> Result<Vec<u8>, StateError> {
         let RunSummary {
@@ -64,7 +75,7 @@ impl Stored for StoredRun {
             tasks,
         } = self.summary.clone();
         let HostCounts { total, ok, changed, failed, unreachable, interrupted, skipped } = hosts;
-        postcard_bytes(&RunV1 {
+        let run = RunV1 {
             id: id.as_str().to_owned(),
             command_line,
             user,
@@ -83,12 +94,18 @@ impl Stored for StoredRun {
             started_ticks: controller.started_ticks,
             hosts: [total, ok, changed, failed, unreachable, interrupted, skipped],
             tasks: tasks.to_array(),
-        })
+        };
+        postcard_bytes(&RunV2 { run, bytes: self.bytes })
     }
 
     fn from_payload(version: u8, payload: &[u8]) -> Result<Self, Malformed> {
-        let run: RunV1 = match version {
-            1 => exactly(payload)?,
+        let RunV2 { run, bytes } = match version {
+            1 => {
+                let run: RunV1 = exactly(payload)?;
+                let hosts = run.hosts[1..].iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
+                RunV2 { run, bytes: hosts.saturating_mul(V1_HOST) }
+            }
+            2 => exactly(payload)?,
             _ => return unknown_version(version),
         };
         let [total, ok, changed, failed, unreachable, interrupted, skipped] = run.hosts;
@@ -115,6 +132,7 @@ impl Stored for StoredRun {
                 tasks: TaskCounts::from_array(run.tasks),
             },
             last_sign: Timestamp::from_micros(run.last_sign),
+            bytes,
         })
     }
 }

@@ -1,10 +1,10 @@
 //! Records that look like those of real runs.
 #![allow(dead_code, reason = "each test binary uses some of these")]
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use cm_state::{
-    ControllerId, Digest, HostRecord, HostResult, HostState, LastChange, NewRun, NodeUpdate, ResourceUpdate,
+    ControllerId, Digest, HostRecord, HostResult, HostState, LastChange, NewRun, NodeUpdate, Resource,
     RunFinish, RunId, RunMode, RunState, TaskChange, TaskOutcome, TaskOutput, TaskResult, Timestamp,
 };
 
@@ -48,7 +48,7 @@ pub fn varied(host: &str, state: HostState) -> HostResult {
     let task = |id: &str, outcome, started_us| TaskResult {
         role: Some("web".into()),
         started_us,
-        duration_us: 815,
+        duration_us: 1815,
         ..TaskResult::new(id, outcome)
     };
     let mut failed = task("service:nginx", TaskOutcome::Failed, Some(40));
@@ -90,8 +90,12 @@ pub fn varied(host: &str, state: HostState) -> HostResult {
 pub fn large(run: &RunId, host: usize, tasks: usize, changed: usize) -> HostRecord {
     let name = format!("web{host:04}.example.org");
     let noise = |task: usize| noise64(host as u64 * 1_000_003 + task as u64);
-    let id = |task: usize| format!("file:/etc/service/part-{:02}/setting-{task:03}.conf", task % 20);
-    let role = |task: usize| Some(["base", "web", "monitoring"][task % 3].to_owned());
+    let ids: Vec<Arc<str>> = (0..tasks)
+        .map(|task| format!("file:/etc/service/part-{:02}/setting-{task:03}.conf", task % 20).into())
+        .collect();
+    let roles: [Arc<str>; 3] = ["base", "web", "monitoring"].map(Arc::from);
+    let id = |task: usize| Arc::clone(&ids[task]);
+    let role = |task: usize| Some(Arc::clone(&roles[task % 3]));
     let results = (0..tasks)
         .map(|task| {
             let was_changed = task < changed;
@@ -121,7 +125,7 @@ pub fn large(run: &RunId, host: usize, tasks: usize, changed: usize) -> HostReco
             for (part, chunk) in digest.chunks_mut(8).enumerate() {
                 chunk.copy_from_slice(&noise64((task * 4 + part) as u64).to_le_bytes());
             }
-            ResourceUpdate {
+            Resource {
                 id: id(task),
                 role: role(task),
                 wanted: Some(Digest(digest)),

@@ -1,6 +1,6 @@
 //! Which bars a run has.
 
-use cm_state::{HostResult, HostState, RunSummary, TaskOutcome};
+use cm_state::{HostResult, HostState, QUICK, RunSummary, TaskOutcome, TaskResult};
 
 use super::{Kind, Row, Waterfall, time};
 use crate::report::one_line;
@@ -14,7 +14,7 @@ pub fn of_host(host: &HostResult, all: bool) -> Waterfall {
     let rows = host
         .tasks
         .iter()
-        .filter(|task| all || task.outcome != TaskOutcome::Ok)
+        .filter(|task| task.outcome != TaskOutcome::Ok || (all && !was_quick(task)))
         .map(|task| Row {
             label: one_line(&task.id),
             kind: task.outcome.into(),
@@ -24,9 +24,14 @@ pub fn of_host(host: &HostResult, all: bool) -> Waterfall {
         })
         .collect();
     let rest = host.duration_us.saturating_sub(worked);
+    let quick = host.tasks.iter().filter(|task| was_quick(task)).count();
+    let quick = match quick {
+        0 => String::new(),
+        _ => format!("; {quick} tasks were as wanted in less than {} each", time(QUICK)),
+    };
     Waterfall {
         title: format!("{}: tasks, {} in all", host.host, time(host.duration_us)),
-        note: format!("connecting, planning and telling took the other {}", time(rest)),
+        note: format!("connecting, planning and telling took the other {}{quick}", time(rest)),
         rows,
         total: worked,
     }
@@ -58,6 +63,11 @@ pub fn of_hosts(run: &RunSummary, hosts: &[HostResult]) -> Waterfall {
         rows,
         total,
     }
+}
+
+/// Whether it was as wanted too soon for its times to be kept.
+fn was_quick(task: &TaskResult) -> bool {
+    task.outcome == TaskOutcome::Ok && task.started_us.is_none()
 }
 
 fn slowest(host: &HostResult) -> String {
