@@ -1,6 +1,7 @@
 //! The agent's program for each architecture: the one inside `cm`, and those in `agents/<arch>/cm-agent`.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fs,
     io::{self, Read, Write},
@@ -17,14 +18,45 @@ pub struct AgentProgram {
     pub digest: Digest,
     /// Its size in bytes, unpacked.
     pub size: usize,
-    packed: Arc<[u8]>,
+    gz: Arc<[u8]>,
+    xz: Option<Arc<[u8]>>,
+}
+
+/// How a program travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As it is.
+    Raw,
+    /// Packed by gzip.
+    Gz,
+    /// Packed by xz.
+    Xz,
+}
+
+impl Form {
+    /// Its name in what node and controller say to each other.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Gz => "gz",
+            Self::Xz => "xz",
+        }
+    }
 }
 
 impl AgentProgram {
-    /// Packed by gzip, as it is sent to nodes that can unpack it.
-    #[must_use]
-    pub fn packed(&self) -> &[u8] {
-        &self.packed
+    /// The smallest form that a node can unpack which says that it knows these (`raw,gz,xz`), and its bytes.
+    ///
+    /// # Errors
+    /// When what was packed is damaged.
+    pub fn smallest(&self, known: &str) -> io::Result<(Form, Cow<'_, [u8]>)> {
+        let knows = |form: Form| known.split(',').any(|word| word == form.word());
+        match &self.xz {
+            Some(xz) if knows(Form::Xz) => Ok((Form::Xz, Cow::Borrowed(xz))),
+            _ if knows(Form::Gz) => Ok((Form::Gz, Cow::Borrowed(&self.gz))),
+            _ => Ok((Form::Raw, Cow::Owned(self.unpacked()?))),
+        }
     }
 
     /// Unpacked.
@@ -33,7 +65,7 @@ impl AgentProgram {
     /// When what was packed is damaged.
     pub fn unpacked(&self) -> io::Result<Vec<u8>> {
         let mut program = Vec::with_capacity(self.size);
-        flate2::read::GzDecoder::new(&self.packed[..]).read_to_end(&mut program)?;
+        flate2::read::GzDecoder::new(&self.gz[..]).read_to_end(&mut program)?;
         Ok(program)
     }
 }
@@ -54,8 +86,9 @@ impl AgentPrograms {
         let mut programs = Self { by_arch: BTreeMap::new(), searched: folders.to_vec() };
         if let Ok(digest) = env!("CM_AGENT_DIGEST").parse() {
             let size = env!("CM_AGENT_SIZE").parse().unwrap_or(0);
-            let packed: &'static [u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cm-agent.gz"));
-            let program = AgentProgram { digest, size, packed: packed.into() };
+            let gz: &'static [u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cm-agent.gz"));
+            let xz: &'static [u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cm-agent.xz"));
+            let program = AgentProgram { digest, size, gz: gz.into(), xz: Some(xz.into()) };
             programs.by_arch.insert(env!("CM_AGENT_ARCH").to_owned(), program);
         }
         for folder in folders {
@@ -93,5 +126,39 @@ fn pack(file: &Path) -> io::Result<AgentProgram> {
     let program = fs::read(file)?;
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     packer.write_all(&program)?;
-    Ok(AgentProgram { digest: Digest::of(&program), size: program.len(), packed: packer.finish()?.into() })
+    let gz = packer.finish()?.into();
+    Ok(AgentProgram { digest: Digest::of(&program), size: program.len(), gz, xz: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_form_that_a_node_knows_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("program"), "the program").unwrap();
+        let mut program = pack(&folder.path().join("program")).unwrap();
+        assert_eq!(program.smallest("raw,gz,xz").unwrap().0, Form::Gz);
+        program.xz = Some(Arc::from(&b"packed"[..]));
+        assert_eq!(program.smallest("raw,gz,xz").unwrap(), (Form::Xz, Cow::Borrowed(&b"packed"[..])));
+        assert_eq!(program.smallest("raw,gz").unwrap().0, Form::Gz);
+        assert_eq!(program.smallest("raw").unwrap(), (Form::Raw, Cow::Borrowed(&b"the program"[..])));
+        assert_eq!(program.smallest("anything").unwrap().0, Form::Raw);
+    }
+
+    /// Only a release build carries the agent as it travels.
+    #[test]
+    fn a_released_agent_is_small_on_the_wire() {
+        let limit = match env!("CM_AGENT_PROFILE") {
+            "smallest" => 1_000_000,
+            "agent" => 1_500_000,
+            _ => return,
+        };
+        let programs = AgentPrograms::load(&[]).unwrap();
+        for program in programs.all() {
+            let (_, bytes) = program.smallest("raw,gz,xz").unwrap();
+            assert!(bytes.len() < limit, "{} bytes", bytes.len());
+        }
+    }
 }

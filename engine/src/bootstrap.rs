@@ -5,7 +5,7 @@
 //! POSIX; dash, bash, ksh and busybox have it, and where it is missing everything is refused.)
 //!
 //! The script is the only shell code that ever runs on a node. It uses `/bin/sh`, and, where the agent must
-//! be received, `uname`, `mkdir`, `head`, `rm` and, if there is one, `gzip`.
+//! be received, `uname`, `mkdir`, `head`, `rm` and, if there is one, `xz` or `gzip`.
 
 use crate::AgentPrograms;
 
@@ -25,7 +25,8 @@ pub enum Become {
 /// What sudo writes to standard error when it wants the password.
 pub const SUDO_PROMPT: &str = "cm-sudo-password:";
 
-/// The line with which the node asks for the agent: this word, architecture, and `gz` or `raw`.
+/// The line with which the node asks for the agent: this word, architecture, and the forms it can unpack with commas
+/// between them: `raw`, `gz`, `xz`.
 pub const NEED: &[u8] = b"cm-need ";
 
 /// Exit statuses of the script.
@@ -59,12 +60,13 @@ pub fn command(programs: &AgentPrograms, rights: Become) -> String {
          echo \"$p is a link, no folder, or of another user\" >&2; exit {not_ours}; done; }}; c; \
          for h in {known}; do a=$d/cm-agent-$h; \
          [ -x \"$a\" ] && [ -O \"$a\" ] && [ ! -L \"$a\" ] && exec \"$a\" session; done; \
-         z=raw; command -v gzip >/dev/null 2>&1 && z=gz; \
+         z=raw; command -v gzip >/dev/null 2>&1 && z=$z,gz; command -v xz >/dev/null 2>&1 && z=$z,xz; \
          echo \"cm-need $(uname -m) $z\"; \
          read -r h s z || exit {not_sent}; [ \"$h\" = none ] && exit {not_sent}; \
          mkdir -p \"$d\" || exit {no_folder}; c; \
          t=$d/.cm-agent-$h.$$; \
-         if [ \"$z\" = gz ]; then head -c \"$s\" | gzip -dc >\"$t\"; else head -c \"$s\" >\"$t\"; fi || {{ rm -f \"$t\"; exit {no_write}; }}; \
+         case $z in gz) u=gzip;; xz) u=xz;; *) u=;; esac; \
+         if [ -n \"$u\" ]; then head -c \"$s\" | $u -dc >\"$t\"; else head -c \"$s\" >\"$t\"; fi || {{ rm -f \"$t\"; exit {no_write}; }}; \
          chmod 700 \"$t\" || exit {no_write}; \
          \"$t\" install \"$h\" \"$d/cm-agent-$h\" || {{ r=$?; rm -f \"$t\"; [ $r = 3 ] && exit {no_write}; exit {no_start}; }}; \
          exec \"$d/cm-agent-$h\" session",
@@ -132,6 +134,35 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         plant(home.path());
         assert_eq!(start(home.path()), (Some(0), "started\n".into()));
+    }
+
+    #[test]
+    fn an_agent_is_received_in_every_form_the_node_can_unpack() {
+        use std::io::Write as _;
+        let program = b"#!/bin/sh\n[ \"$1\" = session ] && echo started && exit\nmv \"$0\" \"$3\"\n";
+        for (form, packer) in [("raw", "cat"), ("gz", "gzip -9"), ("xz", "xz -9")] {
+            let home = tempfile::tempdir().unwrap();
+            let file = home.path().join("program");
+            std::fs::write(&file, program).unwrap();
+            let pack = format!("{packer} <\"$1\"");
+            let packed = std::process::Command::new("sh")
+                .args(["-c", &pack, "sh"])
+                .arg(&file)
+                .output()
+                .unwrap()
+                .stdout;
+            let mut shell = std::process::Command::new("/bin/sh");
+            shell.args(["-c", &command(&programs(home.path()), Become::LoginUser)]).env("HOME", home.path());
+            shell.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+            let mut child = shell.spawn().unwrap();
+            let mut stdin = child.stdin.take().unwrap();
+            stdin.write_all(format!("abc {} {form}\n", packed.len()).as_bytes()).unwrap();
+            stdin.write_all(&packed).unwrap();
+            let output = child.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            let asked = format!("cm-need {} raw,gz,xz\n", std::env::consts::ARCH);
+            assert_eq!(said, format!("{asked}started\n"), "{form}");
+        }
     }
 
     #[test]

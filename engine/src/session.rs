@@ -225,8 +225,8 @@ async fn begin(connection: &mut Connection, start: &Start<'_>) -> Result<Started
             Opening::Need { .. } if sent > 0 => {
                 return Err(AgentError::Protocol("the node asks for the agent a second time".into()));
             }
-            Opening::Need { arch, packed } => {
-                sent = send_program(&mut to, start.programs, &arch, packed).await?;
+            Opening::Need { arch, forms } => {
+                sent = send_program(&mut to, start.programs, &arch, &forms).await?;
                 if sent == 0 {
                     let searched =
                         start.programs.searched().iter().map(|path| path.display().to_string()).collect();
@@ -273,29 +273,23 @@ async fn send_program(
     to: &mut ToNode,
     programs: &AgentPrograms,
     arch: &str,
-    packed: bool,
+    forms: &str,
 ) -> Result<usize, AgentError> {
     let Some(program) = programs.for_arch(arch) else {
         to.write(b"none 0 raw\n").await?;
         return Ok(0);
     };
-    let unpacked;
-    let (bytes, form): (&[u8], _) = if packed {
-        (program.packed(), "gz")
-    } else {
-        unpacked = program
-            .unpacked()
-            .map_err(|error| AgentError::Protocol(format!("the packed agent is damaged: {error}")))?;
-        (&unpacked, "raw")
-    };
-    to.write(format!("{} {} {form}\n", program.digest, bytes.len()).as_bytes()).await?;
-    to.write(bytes).await?;
+    let (form, bytes) = program
+        .smallest(forms)
+        .map_err(|error| AgentError::Protocol(format!("the packed agent is damaged: {error}")))?;
+    to.write(format!("{} {} {}\n", program.digest, bytes.len(), form.word()).as_bytes()).await?;
+    to.write(&bytes).await?;
     Ok(bytes.len())
 }
 
 enum Opening {
     Agent,
-    Need { arch: String, packed: bool },
+    Need { arch: String, forms: String },
 }
 
 impl ToNode {
@@ -383,8 +377,8 @@ impl FromNode {
                 if let Some(end) = line.iter().position(|byte| *byte == b'\n') {
                     let line = String::from_utf8_lossy(&line[..end]).into_owned();
                     self.buffer.drain(..=at + bootstrap::NEED.len() + end);
-                    let (arch, form) = line.split_once(' ').unwrap_or((&line, "raw"));
-                    return Ok(Opening::Need { arch: cut(arch.to_owned(), ARCH), packed: form == "gz" });
+                    let (arch, forms) = line.split_once(' ').unwrap_or((&line, "raw"));
+                    return Ok(Opening::Need { arch: cut(arch.to_owned(), ARCH), forms: forms.to_owned() });
                 }
             }
             if self.buffer.len() > PREAMBLE_LIMIT {
