@@ -51,6 +51,25 @@ pub struct RolloutOverrides {
     pub seed: u64,
 }
 
+impl RolloutOverrides {
+    /// What a strategy has decided already: roles that disagree on it are not asked again. Expressions are not in it.
+    #[must_use]
+    pub fn decided(strategy: &Strategy) -> Self {
+        Self {
+            batches: Some(strategy.batches.clone()),
+            max_unavailable: strategy.max_unavailable,
+            window: strategy.window,
+            promote: Some(strategy.promote),
+            min_healthy_time: Some(strategy.min_healthy_time),
+            healthy_deadline: Some(strategy.healthy_deadline),
+            progress_deadline: Some(strategy.progress_deadline),
+            max_failures: Some(strategy.max_failures),
+            on_failure: Some(strategy.on_failure),
+            ..Self::default()
+        }
+    }
+}
+
 /// How roles are rolled out.
 #[derive(Debug)]
 pub struct RolloutSpec {
