@@ -4,9 +4,10 @@
 //! that waits for the end of this one.
 
 use std::{
+    ffi::OsStr,
     fs,
     os::unix::process::CommandExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{ChildStdin, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize, atomic::Ordering},
     time::Instant,
@@ -30,6 +31,7 @@ pub struct Ground {
     /// Fewer hosts, fewer rounds.
     pub quick: bool,
     scratch: tempfile::TempDir,
+    _undertaker: ChildStdin,
     began: Instant,
     labs: AtomicUsize,
     shared: Mutex<Option<Arc<Site>>>,
@@ -44,8 +46,9 @@ impl Ground {
         let cm = cm.canonicalize().with_context(|| format!("{} is not there", cm.display()))?;
         let scratch =
             tempfile::Builder::new().prefix("cm-bench-").tempdir().context("a folder for scratch")?;
+        let undertaker = undertaker("rm -rf \"$1\"", &[scratch.path().as_os_str()])?;
         let (labs, shared) = (AtomicUsize::new(0), Mutex::new(None));
-        Ok(Self { cm, quick, scratch, began: Instant::now(), labs, shared })
+        Ok(Self { cm, quick, scratch, _undertaker: undertaker, began: Instant::now(), labs, shared })
     }
 
     /// One of two numbers: for a whole run, and for a quick one.
@@ -118,7 +121,7 @@ impl Ground {
         let name = format!("bench-{}-{number}", std::process::id());
         let repository = self.folder(&name)?;
         self.say(&format!("booting {hosts} hosts"));
-        let undertaker = undertaker(&self.cm, &name)?;
+        let undertaker = undertaker("\"$1\" lab down \"$2\"", &[self.cm.as_os_str(), name.as_ref()])?;
         let names: Vec<String> = (1..=hosts).map(|n| format!("n{n:02}")).collect();
         let specs = names.iter().map(|name| HostSpec { name: name.clone(), release: Release::Debian12 });
         let mut spec = LabSpec::new(&name, specs.collect(), &repository);
@@ -144,11 +147,14 @@ fn told(error: LabError) -> anyhow::Error {
     anyhow::Error::new(error).context(format!("the lab does not boot{hint}"))
 }
 
-/// A process that takes a lab down when this one has ended without doing so.
-fn undertaker(cm: &Path, lab: &str) -> Result<ChildStdin> {
-    let script = "read -r _ || \"$1\" lab down \"$2\"";
+/// A process that runs a script when this one has ended, however it has: nobody else holds the other end of its
+/// input. What is gone already then is no concern of its.
+fn undertaker(script: &str, arguments: &[&OsStr]) -> Result<ChildStdin> {
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", script, "cm-bench-undertaker"]).arg(cm).arg(lab).process_group(0);
+    command
+        .args(["-c", &format!("read -r _; {script}"), "cm-bench-undertaker"])
+        .args(arguments)
+        .process_group(0);
     let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     child.context("/bin/sh")?.stdin.ok_or_else(|| anyhow!("a piped stdin is there"))
 }
