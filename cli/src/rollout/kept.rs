@@ -14,7 +14,7 @@ use std::{
 
 use cm_engine::rollout::Keeper;
 use cm_plan::RolloutOverrides;
-use cm_rollout::{Command, Rollout};
+use cm_rollout::{Command, Rollout, Strategy};
 use cm_state::{RedbStore, Store};
 use serde::{Deserialize, Serialize};
 
@@ -42,12 +42,13 @@ pub struct Asking {
 }
 
 impl Asking {
-    /// What decides, of the command line, which texts and expressions there are.
-    pub fn overrides(&self) -> RolloutOverrides {
+    /// What decides when the roles are read again: the expressions that were typed, and for the rest what was decided at
+    /// the beginning, so that what roles disagreed on then is no question now.
+    pub fn overrides(&self, decided: &Strategy) -> RolloutOverrides {
         RolloutOverrides {
             spread: self.spread.clone(),
             order: self.order.clone(),
-            ..RolloutOverrides::default()
+            ..RolloutOverrides::decided(decided)
         }
     }
 }

@@ -161,7 +161,7 @@ fn steer(
         Asked { command: "rollout", words: &kept.asking.words, role: &role, run: &run, everywhere: false };
     let again = Options::of_repository(fleet::root(options)?, kept.asking.inventory.clone());
     let chosen = asked.choose(&again)?;
-    let spec = chosen.rollout(&kept.asking.overrides())?;
+    let spec = chosen.rollout(&kept.asking.overrides(&kept.rollout.strategy))?;
     if spec.hooks() != kept.rollout.hooks {
         return Err(Failure::new("the hooks or gates of the roles have changed since the rollout began")
             .hint("put them back as they were, and resume, abort or roll back then"));
