@@ -12,4 +12,11 @@ mod scale;
 mod unchanged;
 
 /// All sections.
-pub const ALL: &[&Section] = &[&unchanged::SECTION, &drift::SECTION, &distance::SECTION, &first::SECTION, &contents::SECTION, &scale::SECTION];
+pub const ALL: &[&Section] = &[
+    &unchanged::SECTION,
+    &drift::SECTION,
+    &distance::SECTION,
+    &first::SECTION,
+    &contents::SECTION,
+    &scale::SECTION,
+];
