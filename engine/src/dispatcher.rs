@@ -84,7 +84,10 @@ pub(crate) struct Shared {
 impl Shared {
     /// What the executors of a run share, and its stages.
     pub fn of(run: Run, stop: Stop, events: EventSender) -> (Vec<Vec<HostTarget>>, Arc<Self>) {
-        let hosts = run.stages.iter().flatten().map(|target| Arc::clone(&target.name));
+        // Where nobody asks for them, facts of thousands of hosts are not gathered: each that is told while a catalog
+        // is being made would copy the whole collection.
+        let gathered = run.planner.as_ref().is_some_and(|planner| planner.needs_other_facts());
+        let hosts = run.stages.iter().flatten().filter(|_| gathered).map(|target| Arc::clone(&target.name));
         let shared = Self {
             facts: FactsPool::new(hosts, run.remembered),
             forks: Arc::new(Semaphore::new(run.options.forks.max(1))),
