@@ -113,6 +113,43 @@ fn a_lab_of_two_releases_stands_all_that_is_done_to_it() {
     leaves_nothing(lab);
 }
 
+#[test]
+fn a_delayed_link_takes_its_time_and_loses_nothing() {
+    if !can_run() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let name = lab_name("far");
+    let spec = LabSpec::numbered(&name, 1, Release::Debian12, dir.path().join("repo"));
+    let _guard = Guard(name.clone());
+    let lab = up(&spec, &mut |_| {}).unwrap();
+    let host = lab.hosts()[0].name.clone();
+    let address = ssh_address(&lab, &host);
+    let ssh_in = |script: &str| ssh(&lab, &host, "root", script).stdout;
+    lab.delay(&host, 60).unwrap();
+    let began = Instant::now();
+    TcpStream::connect_timeout(&address, Duration::from_secs(20)).unwrap();
+    assert!(began.elapsed() >= Duration::from_millis(60), "{:?}", began.elapsed());
+    // Larger than what may be on its way without an acknowledgement, in both directions.
+    assert_eq!(ssh_in("head -c 3000000 /dev/zero").len(), 3_000_000);
+    lab.cut(&host).unwrap();
+    assert_eq!(lab.host_status(&host).unwrap().state, HostState::Cut);
+    lab.restore(&host).unwrap();
+    assert_eq!(lab.host_status(&host).unwrap().state, HostState::Running);
+    // Another delay takes the place of the first, and none leaves nothing.
+    lab.delay(&host, 10).unwrap();
+    assert_eq!(ssh_in("echo here"), b"here\n");
+    lab.delay(&host, 0).unwrap();
+    assert_eq!(ssh_in("echo here"), b"here\n");
+    lab.delay(&host, 10).unwrap();
+    lab.down().unwrap();
+    let left: Vec<_> =
+        fs::read_dir("/sys/class/net").unwrap().flatten().map(|entry| entry.file_name()).collect();
+    let number = address.ip().to_string().split('.').nth(2).unwrap().to_owned();
+    let ours = format!("vd-cml{number}-");
+    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with(&ours)), "{left:?}");
+}
+
 fn is_found_and_described(lab: &Lab) {
     let found = find(lab.name()).unwrap();
     assert_eq!(found.state(), LabState::Up);
