@@ -18,6 +18,7 @@ use super::{
     render::Draft,
 };
 use crate::{
+    fast_hash::FastMap,
     graph::{self, GraphRole},
     scope::{HostScope, lock, secret_texts},
 };
@@ -34,14 +35,14 @@ struct Links {
 pub(super) fn arrange(
     scope: &Arc<HostScope>,
     instances: &[Instance],
-    merged: MergedTasks<'_>,
+    mut merged: MergedTasks<'_>,
     request: &Request<'_>,
 ) -> Result<HostPlan, Diagnostics> {
     let mut diagnostics = Diagnostics::new();
-    let ids = ids(&merged.tasks);
+    let mut ids = ids(&merged.tasks);
     let links = Linker::new(instances, &merged, &ids).links(&mut diagnostics);
     guards(&merged.tasks, &mut diagnostics);
-    let runs_as = run_as(scope, &merged.tasks, request, &mut diagnostics);
+    let mut runs_as = run_as(scope, &merged.tasks, request, &mut diagnostics);
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
@@ -55,55 +56,46 @@ pub(super) fn arrange(
         graph = ordering.graph(&kept)?;
     }
     let place = places(&kept, merged.tasks.len());
-    let edits = edits(&merged.tasks, &kept);
-    let mut contents = HashMap::new();
-    let mut tasks = Vec::with_capacity(kept.len());
-    let mut origins = Vec::with_capacity(kept.len());
-    for (new, &old) in kept.iter().enumerate() {
-        let task = &merged.tasks[old];
-        let first = task.first();
-        contents.extend(task.rendered.contents.iter().cloned());
-        let drafts = || task.drafts.iter().map(|draft| draft.task);
-        let hidden = task.rendered.changes_secrets || drafts().any(|task| task.sensitive);
-        let notify = |links: &BTreeSet<usize>, notice| {
-            moved(links, &place)
-                .into_iter()
-                .map(move |service| Notify { task: service as u32, notice })
-                .collect::<Vec<_>>()
-        };
-        let mut notices = notify(&links[old].restarts, Notice::Restart);
-        let reloads = notify(&links[old].reloads, Notice::Reload);
-        notices.extend(reloads.into_iter().filter(|reload| {
-            !links[old].restarts.iter().any(|service| place[*service] == Some(reload.task as usize))
-        }));
-        tasks.push(cm_wire::Task {
-            id: ids[old].clone(),
-            module: first.task.module_name.to_string(),
-            role: instances[first.instance].role.name.to_string(),
-            also: other_roles(task, instances),
-            params: task.rendered.params.clone(),
-            after: Vec::new(),
-            notify: notices,
-            edits: edits.get(&new).cloned().unwrap_or_default(),
-            sensitive: hidden,
-            timeout: timeout(task),
-            retries: drafts().map(|task| task.retries).max().unwrap_or(0),
-            retry_delay: drafts().map(|task| task.retry_delay).max().unwrap_or(0),
-            run_as: runs_as[old].clone(),
-            guard: drafts().map(|task| task.guard).max().unwrap_or(0),
-        });
-        origins.push(TaskOrigin {
-            role: instances[first.instance].role.name.clone(),
-            place: first.task.place.clone(),
-            span: first.task.span,
-        });
-    }
+    let mut edits = edits(&merged.tasks, &kept);
     let checks_from =
         kept.iter().take_while(|&&old| merged.tasks[old].first().list != TaskList::Verify).count();
     let mut secrets = scope.secrets.used();
     secrets.append(&mut lock(&scope.derived_secrets));
     secrets.extend(sensitive_params(instances));
     custom::add_secrets(kept.iter().map(|&old| &merged.tasks[old]), &mut secrets);
+    let mut contents = HashMap::with_capacity(kept.len());
+    let mut tasks = Vec::with_capacity(kept.len());
+    let mut origins = Vec::with_capacity(kept.len());
+    for (new, &old) in kept.iter().enumerate() {
+        let task = &merged.tasks[old];
+        let first = task.first();
+        let (instance, written) = (first.instance, first.task);
+        contents.extend(task.rendered.contents.iter().cloned());
+        let drafts = || task.drafts.iter().map(|draft| draft.task);
+        let mut done = cm_wire::Task {
+            id: std::mem::take(&mut ids[old]),
+            module: written.module_name.to_string(),
+            role: instances[instance].role.name.to_string(),
+            also: other_roles(task, instances),
+            params: BTreeMap::new(),
+            after: Vec::new(),
+            notify: notices(&links[old], &place),
+            edits: edits.remove(&new).unwrap_or_default(),
+            sensitive: task.rendered.changes_secrets || drafts().any(|task| task.sensitive),
+            timeout: timeout(task),
+            retries: drafts().map(|task| task.retries).max().unwrap_or(0),
+            retry_delay: drafts().map(|task| task.retry_delay).max().unwrap_or(0),
+            run_as: runs_as[old].take(),
+            guard: drafts().map(|task| task.guard).max().unwrap_or(0),
+        };
+        done.params = merged.tasks[old].take_params();
+        tasks.push(done);
+        origins.push(TaskOrigin {
+            role: instances[instance].role.name.clone(),
+            place: written.place.clone(),
+            span: written.span,
+        });
+    }
     let whole_roles = whole_roles(scope, instances, request);
     Ok(HostPlan {
         host: scope.project.inventory.host(scope.host).name().to_owned(),
@@ -189,6 +181,19 @@ fn places(kept: &[usize], all: usize) -> Vec<Option<usize>> {
     place
 }
 
+/// Whom a task tells that it has changed: a restart includes a reload.
+fn notices(links: &Links, place: &[Option<usize>]) -> Vec<Notify> {
+    let all = |links: &BTreeSet<usize>, notice| -> Vec<Notify> {
+        moved(links, place).into_iter().map(|service| Notify { task: service as u32, notice }).collect()
+    };
+    let mut notices = all(&links.restarts, Notice::Restart);
+    let restarted =
+        |reload: &Notify| links.restarts.iter().any(|service| place[*service] == Some(reload.task as usize));
+    let reloads = all(&links.reloads, Notice::Reload);
+    notices.extend(reloads.into_iter().filter(|reload| !restarted(reload)));
+    notices
+}
+
 fn moved(links: &BTreeSet<usize>, place: &[Option<usize>]) -> Vec<usize> {
     links.iter().filter_map(|old| place[*old]).collect()
 }
@@ -231,7 +236,8 @@ fn other_roles(task: &Merged<'_>, instances: &[Instance]) -> Vec<String> {
 
 /// The id of each task, unique on the host: what `id:` says or `module:subject`, with `#2`, `#3` where it repeats.
 fn ids(tasks: &[Merged<'_>]) -> Vec<String> {
-    let mut counts: HashMap<&str, usize> = HashMap::with_capacity(tasks.len());
+    let mut counts: FastMap<&str, usize> = FastMap::default();
+    counts.reserve(tasks.len());
     tasks
         .iter()
         .map(|task| {
@@ -248,8 +254,8 @@ struct Linker<'p, 'a> {
     instances: &'p [Instance],
     merged: &'p MergedTasks<'a>,
     ids: &'p [String],
-    /// Tasks by what they were written as: instance, list and place in it.
-    written: HashMap<(usize, TaskListKey, usize), Vec<(usize, usize)>>,
+    /// Tasks by what they were written as: instance, list and place in it; none where nothing refers to any.
+    written: FastMap<(usize, TaskListKey, usize), Vec<(usize, usize)>>,
 }
 
 type TaskListKey = u8;
@@ -264,9 +270,21 @@ fn list_key(list: TaskList) -> TaskListKey {
 
 impl<'p, 'a> Linker<'p, 'a> {
     fn new(instances: &'p [Instance], merged: &'p MergedTasks<'a>, ids: &'p [String]) -> Self {
-        let mut written: HashMap<_, Vec<(usize, usize)>> = HashMap::new();
+        let mut written: FastMap<_, Vec<(usize, usize)>> = FastMap::default();
+        // Only what something refers to is asked for.
+        let drafts = || merged.tasks.iter().flat_map(|task| &task.drafts);
+        let mut wanted: FastMap<(&str, usize), ()> = FastMap::default();
+        for draft in drafts() {
+            let task = draft.task;
+            for reference in task.needs.iter().chain(&task.restarts).chain(&task.reloads) {
+                wanted.extend(reference.targets.iter().map(|target| ((&*target.role, target.task), ())));
+            }
+        }
         for (index, task) in merged.tasks.iter().enumerate() {
             for draft in &task.drafts {
+                if !wanted.contains_key(&(&*instances[draft.instance].role.name, draft.index)) {
+                    continue;
+                }
                 let key = (draft.instance, list_key(draft.list), draft.index);
                 written.entry(key).or_default().push((draft.subject, index));
             }
@@ -472,6 +490,11 @@ fn kept(tasks: &[Merged<'_>], links: &[Links], tags: &[String]) -> Vec<usize> {
 
 /// For each task that makes a file, the edits of that file in the order written; all by their new places.
 fn edits(tasks: &[Merged<'_>], kept: &[usize]) -> BTreeMap<usize, Vec<u32>> {
+    // A module of the repository edits a file by itself.
+    let edits_part = |old: usize| tasks[old].rendered.touches.part && !custom::is_custom(&tasks[old]);
+    if !kept.iter().any(|&old| edits_part(old)) {
+        return BTreeMap::new();
+    }
     let mut makers: HashMap<&Thing, usize> = HashMap::new();
     let paths =
         |old: usize| tasks[old].rendered.touches.makes.iter().filter(|thing| matches!(thing, Thing::Path(_)));
@@ -482,8 +505,7 @@ fn edits(tasks: &[Merged<'_>], kept: &[usize]) -> BTreeMap<usize, Vec<u32>> {
     }
     let mut edits: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
     for (new, &old) in kept.iter().enumerate() {
-        // A module of the repository edits a file by itself.
-        if tasks[old].rendered.touches.part && !custom::is_custom(&tasks[old]) {
+        if edits_part(old) {
             for maker in paths(old).filter_map(|thing| makers.get(thing)) {
                 edits.entry(*maker).or_default().push(new as u32);
             }

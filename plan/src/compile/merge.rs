@@ -1,15 +1,23 @@
 //! One resource, one truth: the same thing wanted twice is one task; two things wanted of one resource are an error
 //! that shows both places.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    os::unix::ffi::OsStrExt as _,
+    sync::Arc,
+};
 
-use cm_modules::{Thing, node::SettingKind};
+use cm_modules::{Params, Thing, node::SettingKind};
 use cm_roles::{RunAs, Task, TaskList};
 use cm_syntax::{Diagnostic, Diagnostics, Span};
 use cm_wire::{Redactor, Value as Wire};
 
 use super::render::{Draft, Drafts, Rendered, param_error};
-use crate::scope::HostScope;
+use crate::{
+    fast_hash::{FastMap, hash},
+    graph::plain,
+    scope::HostScope,
+};
 
 /// A task of one host, and all that was written for it.
 pub(super) struct Merged<'a> {
@@ -28,12 +36,23 @@ impl<'a> Merged<'a> {
         // Made with one, and only ever added to.
         &self.drafts[0]
     }
+
+    /// The parameters, when nothing else is asked of it any more: copied only where others have them too.
+    pub fn take_params(&mut self) -> Params {
+        self.drafts.clear();
+        match Arc::get_mut(&mut self.rendered) {
+            Some(rendered) => std::mem::take(&mut rendered.params),
+            None => self.rendered.params.clone(),
+        }
+    }
 }
 
 /// Merges the drafts of one host.
 pub(super) fn merge<'a>(scope: &Arc<HostScope>, drafts: Drafts<'a>) -> Result<MergedTasks<'a>, Diagnostics> {
     let mut tasks: Vec<Merged<'a>> = Vec::with_capacity(drafts.tasks.len());
-    let mut made: HashMap<Thing, usize> = HashMap::with_capacity(drafts.tasks.len());
+    // By the hash of a thing the first task that makes it, and where two have one hash, the tasks of the others.
+    let mut made: FastMap<u64, (usize, Vec<usize>)> = FastMap::default();
+    made.reserve(drafts.tasks.len());
     let mut diagnostics = Diagnostics::new();
     for draft in drafts.tasks {
         let touches = &draft.rendered.touches;
@@ -44,14 +63,22 @@ pub(super) fn merge<'a>(scope: &Arc<HostScope>, drafts: Drafts<'a>) -> Result<Me
             continue;
         }
         let whole = if own_part { &touches.makes[..1] } else { &touches.makes };
-        let other = whole.iter().enumerate().find_map(|(place, thing)| {
-            let found = *made.get(thing)?;
+        let hashes: Vec<u64> = whole.iter().map(hash_of).collect();
+        let other = whole.iter().zip(&hashes).enumerate().find_map(|(place, (thing, hash))| {
+            let found = maker(&tasks, made.get(hash)?, thing)?;
             clash(thing, place, &tasks[found].rendered).then_some((found, thing.clone()))
         });
         match other {
             None => {
-                for thing in whole {
-                    made.entry(thing.clone()).or_insert(tasks.len());
+                for (thing, hash) in whole.iter().zip(hashes) {
+                    match made.entry(hash) {
+                        Entry::Vacant(free) => drop(free.insert((tasks.len(), Vec::new()))),
+                        Entry::Occupied(mut known) => {
+                            if maker(&tasks, known.get(), thing).is_none() {
+                                known.get_mut().1.push(tasks.len());
+                            }
+                        }
+                    }
                 }
                 tasks.push(Merged { rendered: draft.rendered.clone(), drafts: vec![draft] });
             }
@@ -70,6 +97,23 @@ pub(super) fn merge<'a>(scope: &Arc<HostScope>, drafts: Drafts<'a>) -> Result<Me
         return Err(diagnostics.into_iter().map(|diagnostic| redact(diagnostic, &redactor)).collect());
     }
     Ok(MergedTasks { tasks, dropped: drafts.dropped })
+}
+
+/// Which of these makes a thing.
+fn maker(tasks: &[Merged<'_>], (first, more): &(usize, Vec<usize>), thing: &Thing) -> Option<usize> {
+    [*first]
+        .iter()
+        .chain(more)
+        .copied()
+        .find(|&task| tasks.get(task).is_some_and(|task| task.rendered.touches.makes.contains(thing)))
+}
+
+/// Equal for equal things.
+fn hash_of(thing: &Thing) -> u64 {
+    match thing {
+        Thing::Path(path) => hash(plain(path).as_os_str().as_bytes()),
+        other => hash(other),
+    }
 }
 
 /// Whether making one thing twice is a matter of truth: what a task is about, and every path, has one maker;

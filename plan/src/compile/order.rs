@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+    hash::{Hash as _, Hasher as _},
     sync::{Arc, Mutex},
 };
 
@@ -10,7 +10,8 @@ use cm_wire::Value as Wire;
 
 use super::render::Rendered;
 use crate::{
-    graph::{self, CycleError, Graph, GraphRole, GraphTask},
+    fast_hash::Fast,
+    graph::{self, CycleError, Graph, GraphRole, TaskView},
     scope::lock,
 };
 
@@ -64,19 +65,18 @@ impl Orders {
         {
             return Ok(known.graph.clone());
         }
-        let graph_tasks: Vec<GraphTask> = tasks
+        let views: Vec<TaskView<'_>> = tasks
             .iter()
-            .map(|task| GraphTask {
-                id: task.rendered.name.clone(),
+            .map(|task| TaskView {
                 role: task.role,
-                touches: task.rendered.touches.clone(),
-                needs: task.needs.clone(),
-                restarts: task.restarts.clone(),
-                reloads: task.reloads.clone(),
+                touches: &task.rendered.touches,
+                needs: &task.needs,
+                restarts: &task.restarts,
+                reloads: &task.reloads,
                 parallel: task.parallel(),
             })
             .collect();
-        let graph = Arc::new(graph::build(&graph_tasks, &roles)?);
+        let graph = Arc::new(graph::of(&views, &roles)?);
         let mut known = lock(&self.0);
         if known.len() < REMEMBERED {
             known.insert(key, Arc::new(Ordered { tasks, roles, graph: graph.clone() }));
@@ -98,7 +98,7 @@ fn same(known: &Ordered, tasks: &[OrderTask], roles: &[GraphRole]) -> bool {
 
 /// Tells most different lists apart; [`same`] tells the rest.
 fn key(tasks: &[OrderTask]) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = Fast::default();
     for task in tasks {
         task.role.hash(&mut hasher);
         // Paths are hashed part by part, which is slow; the name says as much here.

@@ -266,16 +266,21 @@ impl TaskRenderer<'_, '_> {
                 continue;
             }
             changes_secrets |= subject.changes_secrets(self.templates());
-            for value in subjects {
-                let mut params = params.clone();
+            let last_subject = place + 1 == self.task.subjects.len();
+            let mut subjects = subjects.into_iter().peekable();
+            while let Some(value) = subjects.next() {
+                // The last one has what all have had.
+                let last = last_subject && subjects.peek().is_none();
+                let mut params = if last { std::mem::take(&mut params) } else { params.clone() };
                 // Paths are in their one spelling already.
                 let shown = cm_roles::subject_text(Some(&value), &Kind::Text).unwrap_or_default();
                 params.insert(schema.subject.name.to_owned(), value);
                 match self.task.module.resource(&params) {
                     Ok(resource) => {
-                        let name = format!("{}:{shown}", self.task.module_name);
+                        let name = [&self.task.module_name, ":", &shown].concat();
                         let touches = resource.touches();
-                        let (id, contents) = (id.clone(), contents.clone());
+                        let contents = if last { std::mem::take(&mut contents) } else { contents.clone() };
+                        let id = id.clone();
                         let done = Rendered { name, id, touches, params, contents, changes_secrets };
                         rendered.push((place, Arc::new(done)));
                     }

@@ -2,13 +2,19 @@
 
 use cm_modules::Class;
 
-use super::{Barrier, CycleError, Edge, Graph, GraphRole, GraphTask, Reason, cycle, holds, relax};
+use super::{Barrier, CycleError, Edge, Graph, GraphRole, GraphTask, Reason, TaskView, cycle, holds, relax};
 
 /// Makes the graph of a host's tasks.
 ///
 /// # Errors
 /// When what the roles say explicitly forms a cycle.
 pub fn build(tasks: &[GraphTask], roles: &[GraphRole]) -> Result<Graph, CycleError> {
+    let views: Vec<TaskView<'_>> = tasks.iter().map(GraphTask::view).collect();
+    of(&views, roles)
+}
+
+/// As [`build`].
+pub(crate) fn of(tasks: &[TaskView<'_>], roles: &[GraphRole]) -> Result<Graph, CycleError> {
     let mut graph = Graph { tasks: tasks.len(), edges: explicit(tasks), barriers: Vec::new() };
     between_roles(tasks, roles, &mut graph);
     if let Some(error) = cycle::find(&graph) {
@@ -25,7 +31,7 @@ pub fn build(tasks: &[GraphTask], roles: &[GraphRole]) -> Result<Graph, CycleErr
     Ok(graph)
 }
 
-fn explicit(tasks: &[GraphTask]) -> Vec<Edge> {
+fn explicit(tasks: &[TaskView<'_>]) -> Vec<Edge> {
     let mut edges = Vec::new();
     for (index, task) in tasks.iter().enumerate() {
         edges.extend(task.needs.iter().map(|&from| Edge { from, to: index, reason: Reason::Needs }));
@@ -35,7 +41,7 @@ fn explicit(tasks: &[GraphTask]) -> Vec<Edge> {
     edges
 }
 
-fn members(tasks: &[GraphTask], roles: usize) -> Vec<Vec<usize>> {
+fn members(tasks: &[TaskView<'_>], roles: usize) -> Vec<Vec<usize>> {
     let mut by_role = vec![Vec::new(); roles];
     for (index, task) in tasks.iter().enumerate() {
         by_role[task.role].push(index);
@@ -44,7 +50,7 @@ fn members(tasks: &[GraphTask], roles: usize) -> Vec<Vec<usize>> {
 }
 
 /// Rule (5): every role ends in a barrier; what needs it waits there. Checks hold nobody up.
-fn between_roles(tasks: &[GraphTask], roles: &[GraphRole], graph: &mut Graph) {
+fn between_roles(tasks: &[TaskView<'_>], roles: &[GraphRole], graph: &mut Graph) {
     let by_role = members(tasks, roles.len());
     let lasting =
         |role: usize| by_role[role].iter().copied().filter(|&task| tasks[task].touches.class != Class::Check);
@@ -86,7 +92,7 @@ fn closure(roles: &[GraphRole], role: usize) -> Vec<usize> {
 }
 
 /// Rule (4): a command keeps its place among all tasks of its role.
-fn commands(tasks: &[GraphTask], members: &[usize], edges: &mut Vec<Edge>) {
+fn commands(tasks: &[TaskView<'_>], members: &[usize], edges: &mut Vec<Edge>) {
     let opaque = |task: usize| tasks[task].touches.class == Class::Opaque && !tasks[task].parallel;
     let mut since: Vec<usize> = Vec::new();
     let mut last: Option<usize> = None;
@@ -107,7 +113,7 @@ fn commands(tasks: &[GraphTask], members: &[usize], edges: &mut Vec<Edge>) {
 }
 
 /// Rule (3), and checks after everything else of their role.
-fn classes(tasks: &[GraphTask], members: &[usize], graph: &mut Graph) {
+fn classes(tasks: &[TaskView<'_>], members: &[usize], graph: &mut Graph) {
     let of = |classes: &[Class]| -> Vec<usize> {
         members.iter().copied().filter(|&task| classes.contains(&tasks[task].touches.class)).collect()
     };

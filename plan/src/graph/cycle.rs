@@ -25,6 +25,10 @@ pub struct CycleStep {
 
 /// The sets of nodes (tasks, then barriers) that reach each other, each sorted.
 pub(super) fn knots(graph: &Graph) -> Vec<Vec<usize>> {
+    // Nearly every graph has none, which is cheaper to see than what the knots are.
+    if is_straight(graph) {
+        return Vec::new();
+    }
     let before = graph.before();
     let mut structure: DiGraph<(), (), u32> =
         DiGraph::with_capacity(before.len(), before.iter().map(Vec::len).sum());
@@ -52,6 +56,49 @@ pub(super) fn knots(graph: &Graph) -> Vec<Vec<usize>> {
     knots.extend(selfish);
     knots.sort();
     knots
+}
+
+/// Whether all nodes can be put into a row.
+fn is_straight(graph: &Graph) -> bool {
+    let barriers =
+        || graph.barriers.iter().enumerate().map(|(index, barrier)| (graph.tasks + index, barrier));
+    let each_edge = |mut edge: Box<dyn FnMut(usize, usize) + '_>| {
+        graph.edges.iter().for_each(|one| edge(one.from, one.to));
+        for (node, barrier) in barriers() {
+            barrier.from.iter().for_each(|&from| edge(from, node));
+            barrier.after.iter().for_each(|&other| edge(graph.tasks + other, node));
+            barrier.to.iter().for_each(|&to| edge(node, to));
+        }
+    };
+    let nodes = graph.tasks + graph.barriers.len();
+    // What comes after each node: `after[starts[node]..starts[node + 1]]`.
+    let mut starts = vec![0usize; nodes + 1];
+    let mut waits = vec![0u32; nodes];
+    each_edge(Box::new(|from, to| {
+        starts[from + 1] += 1;
+        waits[to] += 1;
+    }));
+    for node in 0..nodes {
+        starts[node + 1] += starts[node];
+    }
+    let mut after = vec![0usize; starts[nodes]];
+    let mut free = starts.clone();
+    each_edge(Box::new(|from, to| {
+        after[free[from]] = to;
+        free[from] += 1;
+    }));
+    let mut ready: Vec<usize> = (0..nodes).filter(|&node| waits[node] == 0).collect();
+    let mut placed = 0;
+    while let Some(node) = ready.pop() {
+        placed += 1;
+        for &next in &after[starts[node]..starts[node + 1]] {
+            waits[next] -= 1;
+            if waits[next] == 0 {
+                ready.push(next);
+            }
+        }
+    }
+    placed == nodes
 }
 
 /// The shortest circle of the graph, if it has one.

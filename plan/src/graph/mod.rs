@@ -10,11 +10,14 @@
 mod build;
 mod cycle;
 mod holds;
+mod paths;
 mod reason;
 mod relax;
 
 pub use build::build;
+pub(crate) use build::of;
 pub use cycle::{CycleError, CycleStep};
+pub(crate) use paths::plain;
 pub use reason::Reason;
 
 use cm_modules::Touches;
@@ -36,6 +39,30 @@ pub struct GraphTask {
     pub reloads: Vec<usize>,
     /// A command that says it touches nothing others do.
     pub parallel: bool,
+}
+
+/// The same, borrowed, without what is for messages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TaskView<'a> {
+    pub role: usize,
+    pub touches: &'a Touches,
+    pub needs: &'a [usize],
+    pub restarts: &'a [usize],
+    pub reloads: &'a [usize],
+    pub parallel: bool,
+}
+
+impl GraphTask {
+    fn view(&self) -> TaskView<'_> {
+        TaskView {
+            role: self.role,
+            touches: &self.touches,
+            needs: &self.needs,
+            restarts: &self.restarts,
+            reloads: &self.reloads,
+            parallel: self.parallel,
+        }
+    }
 }
 
 /// A role as the graph sees it.
