@@ -119,7 +119,7 @@ impl TakeBack {
             keeps: false,
         };
         let recorder =
-            Recorder::begin(&fleet, &names::holder(), opening).map_err(fleet::state_failure)?;
+            Recorder::begin(fleet, &names::holder(), opening).map_err(fleet::state_failure)?;
         let header = RunHeader {
             run: recorder.run().to_string(),
             mode,

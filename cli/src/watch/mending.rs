@@ -130,7 +130,7 @@ impl<'a> Mending<'a> {
             fleet.addresses(&selection),
         );
         let recorder =
-            Recorder::begin(&fleet, &names::holder(), opening).map_err(fleet::state_failure)?;
+            Recorder::begin(fleet, &names::holder(), opening).map_err(fleet::state_failure)?;
         let header = RunHeader {
             run: recorder.run().to_string(),
             mode,
