@@ -118,8 +118,7 @@ impl TakeBack {
             command_line: self.command_line.clone(),
             keeps: false,
         };
-        let recorder =
-            Recorder::begin(fleet, &names::holder(), opening).map_err(fleet::state_failure)?;
+        let recorder = Recorder::begin(fleet, &names::holder(), opening).map_err(fleet::state_failure)?;
         let header = RunHeader {
             run: recorder.run().to_string(),
             mode,

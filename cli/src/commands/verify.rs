@@ -155,8 +155,7 @@ impl Stage<'_> {
             chosen.roles.clone(),
             fleet.addresses(&selection),
         );
-        let recorder =
-            Recorder::begin(fleet, &names::holder(), opening).map_err(fleet::state_failure)?;
+        let recorder = Recorder::begin(fleet, &names::holder(), opening).map_err(fleet::state_failure)?;
         let diff = !arguments.role.no_diff;
         let header = RunHeader {
             run: recorder.run().to_string(),

@@ -129,8 +129,7 @@ impl<'a> Mending<'a> {
             chosen.roles.clone(),
             fleet.addresses(&selection),
         );
-        let recorder =
-            Recorder::begin(fleet, &names::holder(), opening).map_err(fleet::state_failure)?;
+        let recorder = Recorder::begin(fleet, &names::holder(), opening).map_err(fleet::state_failure)?;
         let header = RunHeader {
             run: recorder.run().to_string(),
             mode,
