@@ -146,8 +146,7 @@ fn apply(options: &Options, arguments: &Arguments, mode: Mode, held: Option<Held
         chosen.roles,
         fleet.addresses(&chosen.selection),
     );
-    let recorder =
-        Recorder::begin(&fleet, &names::holder(), opening).map_err(fleet::state_failure)?;
+    let recorder = Recorder::begin(&fleet, &names::holder(), opening).map_err(fleet::state_failure)?;
     let diff = !arguments.role.no_diff;
     let header = RunHeader {
         run: recorder.run().to_string(),

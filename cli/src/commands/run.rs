@@ -68,8 +68,7 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     let fleet = Fleet::load(options)?.resolve(options, &target, &arguments.run)?;
     let selection = fleet.select(&target, &arguments.run)?;
     let opening = Opening::new(RunMode::Run, target, Vec::new(), fleet.addresses(&selection));
-    let recorder =
-        Recorder::begin(&fleet, &names::holder(), opening).map_err(fleet::state_failure)?;
+    let recorder = Recorder::begin(&fleet, &names::holder(), opening).map_err(fleet::state_failure)?;
     let header = RunHeader {
         run: recorder.run().to_string(),
         mode: Mode::Apply,
