@@ -281,6 +281,7 @@ impl Site {
             &format!(
                 "export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && \
                  apt-get -qq -y --no-install-recommends --download-only install {packages} && \
+                 apt-get -qq -y --no-install-recommends --download-only install python3 python3-apt && \
                  apt-get -s install {packages} > /dev/null"
             ),
         )?;

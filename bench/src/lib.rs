@@ -9,6 +9,7 @@ pub mod findings;
 pub mod ground;
 pub mod measure;
 pub mod page;
+pub mod peers;
 pub mod plot;
 pub mod role;
 pub mod section;

@@ -8,6 +8,7 @@ mod distance;
 mod drift;
 mod figures;
 mod first;
+mod peers;
 mod scale;
 mod unchanged;
 
@@ -17,6 +18,7 @@ pub const ALL: &[&Section] = &[
     &drift::SECTION,
     &distance::SECTION,
     &first::SECTION,
+    &peers::SECTION,
     &contents::SECTION,
     &scale::SECTION,
 ];
