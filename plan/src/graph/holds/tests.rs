@@ -53,7 +53,10 @@ proptest! {
 fn shown(edges: Vec<Edge>) -> Vec<(usize, usize, String)> {
     let one_spelling = |reason: Reason| {
         let text = reason.to_string();
-        let words = text.split(' ').map(|word| paths::plain(Path::new(word)).to_string_lossy().into_owned());
+        let words = text.split(' ').map(|word| {
+            let path = word.trim_end_matches(',');
+            format!("{}{}", paths::plain(Path::new(path)).display(), &word[path.len()..])
+        });
         words.collect::<Vec<_>>().join(" ")
     };
     edges.into_iter().map(|edge| (edge.from, edge.to, one_spelling(edge.reason))).collect()
