@@ -36,7 +36,9 @@ use crate::{
 };
 pub use again::Resting;
 use guarding::Guarding;
-use ready_queue::{Ending, ReadyQueue};
+// For counting its instructions.
+#[doc(hidden)]
+pub use ready_queue::{Ending, NotAGraph, ReadyQueue};
 use remember::close_transaction;
 pub(crate) use remember::read_units;
 use vouch::Ends;
