@@ -3,6 +3,7 @@
 
 mod ansible;
 mod bench;
+mod counts;
 mod demo;
 mod fuzz;
 mod packages;
@@ -20,6 +21,7 @@ fn main() {
         ["fuzz"] => fuzz::run("60"),
         ["fuzz", seconds] => fuzz::run(seconds),
         ["bench", words @ ..] => bench::run(words),
+        ["counts", "--accept"] => counts::accept(),
         ["packages"] => packages::install(packages::ALL),
         ["ansible"] => ansible::prepare(),
         _ => {
@@ -28,6 +30,7 @@ fn main() {
                  cargo xtask test [STEP]     all checks and tests, real hosts included; steps: {}\n       \
                  cargo xtask fuzz [SECONDS] damaged inputs for all readers, that long for each (60)\n       \
                  cargo xtask bench [--quick] [SECTION...]  measure against ssh, apt and other tools; --help lists all\n       \
+                 cargo xtask counts --accept keep the instruction counts of now as those that `test counts` compares with\n       \
                  cargo xtask packages        only install the Debian packages that lab and tests need\n       \
                  cargo xtask ansible         only install what inventories of Ansible are compared with",
                 test::names().join(", ")

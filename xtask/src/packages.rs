@@ -39,8 +39,11 @@ pub const TESTS: &[Needed] = &[
     ("python3-yaml", "/usr/lib/python3/dist-packages/yaml/__init__.py"),
 ];
 
+/// What counting instructions needs.
+pub const COUNTS: &[Needed] = &[("valgrind", "/usr/bin/valgrind"), ("util-linux", "/usr/bin/taskset")];
+
 /// All of them.
-pub const ALL: &[&[Needed]] = &[LAB, TESTS];
+pub const ALL: &[&[Needed]] = &[LAB, TESTS, COUNTS];
 
 /// Installs what is missing.
 pub fn install(sets: &[&[Needed]]) -> Result<()> {

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::{ansible, packages, shell, supply_chain};
+use crate::{ansible, counts, packages, shell, supply_chain};
 
 /// What ran.
 #[derive(Default)]
@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
     ("tests", tests),
     ("hosts", hosts),
     ("roles", roles),
+    ("counts", instructions),
     ("docs", docs),
 ];
 
@@ -150,6 +151,18 @@ fn roles(tally: &mut Tally) -> Result<()> {
     tally.failed += number_before(last, "failed");
     if !output.status.success() {
         bail!("`{}` ended with {}", shell::show(&command), output.status);
+    }
+    Ok(())
+}
+
+/// Instructions of planner, codec, ready queue and looks beside those that are kept.
+fn instructions(tally: &mut Tally) -> Result<()> {
+    match counts::check()? {
+        Some(compared) => {
+            tally.passed += compared.passed;
+            tally.failed += compared.failed;
+        }
+        None => tally.out_of_reach.push("skipped: counts: those that are kept are of x86_64".to_owned()),
     }
     Ok(())
 }
