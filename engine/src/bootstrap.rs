@@ -5,7 +5,8 @@
 //! POSIX; dash, bash, ksh and busybox have it, and where it is missing everything is refused.)
 //!
 //! The script is the only shell code that ever runs on a node. It uses `/bin/sh`, and, where the agent must
-//! be received, `uname`, `mkdir`, `head`, `rm` and, if there is one, `xz` or `gzip`.
+//! be received, `uname`, `mkdir`, `head`, `rm` and, if there is one, `xz` (of XZ Utils: busybox's cannot unpack what
+//! we pack) or `gzip`.
 
 use crate::AgentPrograms;
 
@@ -60,7 +61,7 @@ pub fn command(programs: &AgentPrograms, rights: Become) -> String {
          echo \"$p is a link, no folder, or of another user\" >&2; exit {not_ours}; done; }}; c; \
          for h in {known}; do a=$d/cm-agent-$h; \
          [ -x \"$a\" ] && [ -O \"$a\" ] && [ ! -L \"$a\" ] && exec \"$a\" session; done; \
-         z=raw; command -v gzip >/dev/null 2>&1 && z=$z,gz; command -v xz >/dev/null 2>&1 && z=$z,xz; \
+         z=raw; command -v gzip >/dev/null 2>&1 && z=$z,gz; case $(xz -V 2>/dev/null) in *Utils*) z=$z,xz;; esac; \
          echo \"cm-need $(uname -m) $z\"; \
          read -r h s z || exit {not_sent}; [ \"$h\" = none ] && exit {not_sent}; \
          mkdir -p \"$d\" || exit {no_folder}; c; \

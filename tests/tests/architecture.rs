@@ -18,7 +18,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("state", &[]),
     ("engine", &["cm-wire", "cm-syntax", "cm-plan", "cm-transport", "cm-rollout", "cm-fetch"]),
     ("lab", &[]),
-    ("bench", &["cm-lab"]),
+    ("simulated", &["cm-lab", "cm-transport"]),
+    ("counts", &["cm-agent", "cm-plan", "cm-syntax", "cm-wire"]),
+    ("bench", &["cm-lab", "cm-plan", "cm-simulated", "cm-syntax", "cm-wire"]),
 ];
 
 fn root() -> &'static Path {
