@@ -6,12 +6,15 @@
 
 pub mod args;
 pub mod findings;
+pub mod flame;
 pub mod ground;
 pub mod measure;
 pub mod page;
 pub mod peers;
+pub mod planned;
 pub mod plot;
 pub mod role;
 pub mod section;
 pub mod sections;
+pub mod stacks;
 pub mod table;

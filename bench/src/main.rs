@@ -8,7 +8,7 @@ use cm_bench::{
     args::{self, Arguments},
     findings::{Findings, claims_table},
     ground::Ground,
-    page,
+    page, planned,
     section::Section,
     sections,
 };
@@ -16,6 +16,9 @@ use cm_bench::{
 fn main() -> ExitCode {
     // Section `scale` starts this program once more for its nodes.
     if let Some(done) = cm_simulated::process() {
+        return done.map_or_else(told, |()| ExitCode::SUCCESS);
+    }
+    if let Some(done) = planned::process() {
         return done.map_or_else(told, |()| ExitCode::SUCCESS);
     }
     if std::env::args().any(|word| word == "--help") {

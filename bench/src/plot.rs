@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::findings::number;
+use crate::{
+    findings::number,
+    flame::{self, Frame},
+};
 
 /// A plot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +40,11 @@ pub enum Drawing {
         /// The lines.
         series: Vec<Series>,
     },
+    /// A flame graph.
+    Flames {
+        /// Its tree.
+        root: Frame,
+    },
 }
 
 /// A line.
@@ -61,12 +69,18 @@ impl Plot {
         Self { name: name.to_owned(), title: title.to_owned(), drawing }
     }
 
+    /// A flame graph.
+    pub fn flames(name: &str, title: &str, root: Frame) -> Self {
+        Self { name: name.to_owned(), title: title.to_owned(), drawing: Drawing::Flames { root } }
+    }
+
     /// The plot as a file.
     #[must_use]
     pub fn svg(&self) -> String {
         match &self.drawing {
             Drawing::Bars { unit, bars } => self.draw_bars(unit, bars),
             Drawing::Lines { x, y, series } => self.draw_lines(x, y, series),
+            Drawing::Flames { root } => flame::draw(&self.title, root),
         }
     }
 

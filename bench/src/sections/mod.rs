@@ -9,6 +9,8 @@ mod drift;
 mod figures;
 mod first;
 mod peers;
+mod planning;
+mod profiles;
 mod scale;
 mod unchanged;
 
@@ -21,4 +23,6 @@ pub const ALL: &[&Section] = &[
     &peers::SECTION,
     &contents::SECTION,
     &scale::SECTION,
+    &planning::SECTION,
+    &profiles::SECTION,
 ];
