@@ -101,8 +101,13 @@ fn measure(ground: &Ground) -> Result<Findings> {
         [(&one, "read and compile 1,000 hosts × 200 tasks"), (&by_tasks, "read and compile 10,000 tasks")]
     {
         let point = points.iter().find(|point| point.hosts == 1000 || point.tasks == 10_000);
-        let both = point.ok_or_else(|| anyhow!("the size is among those measured"))?.both();
-        claims.push(Claim::at_most(text, median(&both), 1.0, "s").between(spread(&both)));
+        let point = point.ok_or_else(|| anyhow!("the size is among those measured"))?;
+        // On a machine with other work the core is shared: what the process itself took says more then.
+        for (what, figures) in [("wall time", point.both()), ("CPU of the whole process", point.cpu.clone())]
+        {
+            let text = format!("{text}, {what}");
+            claims.push(Claim::at_most(text, median(&figures), 1.0, "s").between(spread(&figures)));
+        }
     }
     claims.push(linear(
         &mut memory,
