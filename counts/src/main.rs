@@ -14,8 +14,11 @@ mod tasks;
 /// Work that failed, and so counts for nothing.
 type Failure = Box<dyn std::error::Error>;
 
+/// Work that is counted.
+type Run = fn() -> Result<(), Failure>;
+
 /// What can be counted, by the name that `bench/counts.toml` knows it by.
-const SUBJECTS: &[(&str, fn() -> Result<(), Failure>)] = &[
+const SUBJECTS: &[(&str, Run)] = &[
     ("planner", planner::run),
     ("codec-catalog", codec::catalog),
     ("codec-events", codec::events),
