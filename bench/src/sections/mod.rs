@@ -12,6 +12,7 @@ mod peers;
 mod planning;
 mod profiles;
 mod scale;
+mod state;
 mod unchanged;
 
 /// All sections.
@@ -23,6 +24,7 @@ pub const ALL: &[&Section] = &[
     &peers::SECTION,
     &contents::SECTION,
     &scale::SECTION,
+    &state::SECTION,
     &planning::SECTION,
     &profiles::SECTION,
 ];

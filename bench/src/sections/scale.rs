@@ -37,15 +37,7 @@ const GROWTH: f64 = 1.15;
 const KB: f64 = 1000.0;
 
 fn run(ground: &Ground) -> Result<Findings> {
-    let memory = PathBuf::from("/dev/shm");
-    let parent = if memory.is_dir() { memory } else { ground.folder("simulated")? };
-    ground.say("making the tree that all nodes begin with");
-    let mut fleet = Fleet::prepare(cm_simulated::Ground {
-        cm: ground.cm.clone(),
-        simulated: std::env::current_exe()?,
-        parent,
-        agents: AGENTS,
-    })?;
+    let mut fleet = fleet(ground)?;
     let counts = ground.pick(vec![(100, 5), (1000, 3), (5000, 1)], vec![(50, 5), (200, 3)]);
     let wanted = Scale { counts, forks: FORKS };
     let points = cm_simulated::scale(&mut fleet, &wanted, &mut |text| ground.say(text))?;
@@ -53,6 +45,19 @@ fn run(ground: &Ground) -> Result<Findings> {
     let hosts = ground.pick(500, 100);
     let hung = cm_simulated::hanging(&mut fleet, hosts, FORKS, !ground.quick)?;
     Ok(findings(&points, &hung, hosts))
+}
+
+/// Simulated nodes that run the agent inside this `cm`.
+pub fn fleet(ground: &Ground) -> Result<Fleet> {
+    let memory = PathBuf::from("/dev/shm");
+    let parent = if memory.is_dir() { memory } else { ground.folder("simulated")? };
+    ground.say("making the tree that all nodes begin with");
+    Fleet::prepare(cm_simulated::Ground {
+        cm: ground.cm.clone(),
+        simulated: std::env::current_exe()?,
+        parent,
+        agents: AGENTS,
+    })
 }
 
 fn findings(points: &[Point], hung: &Hung, among: u32) -> Findings {
