@@ -18,9 +18,12 @@ pub struct AgentProgram {
     pub digest: Digest,
     /// Its size in bytes, unpacked.
     pub size: usize,
-    gz: Arc<[u8]>,
-    xz: Option<Arc<[u8]>>,
+    gz: Packed,
+    xz: Option<Packed>,
 }
+
+/// Bytes that lie in the program `cm` itself, or were packed now; never copied.
+type Packed = Arc<Cow<'static, [u8]>>;
 
 /// How a program travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +56,8 @@ impl AgentProgram {
     pub fn smallest(&self, known: &str) -> io::Result<(Form, Cow<'_, [u8]>)> {
         let knows = |form: Form| known.split(',').any(|word| word == form.word());
         match &self.xz {
-            Some(xz) if knows(Form::Xz) => Ok((Form::Xz, Cow::Borrowed(xz))),
-            _ if knows(Form::Gz) => Ok((Form::Gz, Cow::Borrowed(&self.gz))),
+            Some(xz) if knows(Form::Xz) => Ok((Form::Xz, Cow::Borrowed(&***xz))),
+            _ if knows(Form::Gz) => Ok((Form::Gz, Cow::Borrowed(&**self.gz))),
             _ => Ok((Form::Raw, Cow::Owned(self.unpacked()?))),
         }
     }
@@ -88,7 +91,8 @@ impl AgentPrograms {
             let size = env!("CM_AGENT_SIZE").parse().unwrap_or(0);
             let gz: &'static [u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cm-agent.gz"));
             let xz: &'static [u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cm-agent.xz"));
-            let program = AgentProgram { digest, size, gz: gz.into(), xz: Some(xz.into()) };
+            let packed = |bytes| Arc::new(Cow::Borrowed(bytes));
+            let program = AgentProgram { digest, size, gz: packed(gz), xz: Some(packed(xz)) };
             programs.by_arch.insert(env!("CM_AGENT_ARCH").to_owned(), program);
         }
         for folder in folders {
@@ -126,7 +130,7 @@ fn pack(file: &Path) -> io::Result<AgentProgram> {
     let program = fs::read(file)?;
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     packer.write_all(&program)?;
-    let gz = packer.finish()?.into();
+    let gz = Arc::new(Cow::Owned(packer.finish()?));
     Ok(AgentProgram { digest: Digest::of(&program), size: program.len(), gz, xz: None })
 }
 
@@ -140,7 +144,7 @@ mod tests {
         fs::write(folder.path().join("program"), "the program").unwrap();
         let mut program = pack(&folder.path().join("program")).unwrap();
         assert_eq!(program.smallest("raw,gz,xz").unwrap().0, Form::Gz);
-        program.xz = Some(Arc::from(&b"packed"[..]));
+        program.xz = Some(Arc::new(Cow::Borrowed(&b"packed"[..])));
         assert_eq!(program.smallest("raw,gz,xz").unwrap(), (Form::Xz, Cow::Borrowed(&b"packed"[..])));
         assert_eq!(program.smallest("raw,gz").unwrap().0, Form::Gz);
         assert_eq!(program.smallest("raw").unwrap(), (Form::Raw, Cow::Borrowed(&b"the program"[..])));

@@ -186,9 +186,11 @@ impl<'a> Fields<'a> {
 
     fn set(&mut self, line: &'a [u8]) {
         for (field, value) in &mut self.0 {
-            if let Some(rest) = line.strip_prefix(field.as_bytes())
-                && let Some(rest) = rest.strip_prefix(b":")
+            // Most lines are told apart by where their colon is.
+            if line.get(field.len()) == Some(&b':')
+                && let Some(rest) = line.strip_prefix(field.as_bytes())
             {
+                let rest = &rest[1..];
                 *value = std::str::from_utf8(rest).unwrap_or_default().trim();
             }
         }
