@@ -12,8 +12,7 @@ use std::{
 
 use cm_modules::{Node, Overlay, Real, gather_facts};
 use cm_wire::{
-    AGENT_MARK, AddedTask, Begin, Event, FromAgent, Mode, Piece, Redactor, Refusal, Task, ToAgent,
-    decode,
+    AGENT_MARK, AddedTask, Begin, Event, FromAgent, Mode, Piece, Redactor, Refusal, Task, ToAgent, decode,
 };
 
 use crate::{

@@ -63,6 +63,12 @@ impl Ground {
         eprintln!("[{:2}:{:02}] {text}", seconds / 60, seconds % 60);
     }
 
+    /// A command line as it is elsewhere: without the folder of this run.
+    #[must_use]
+    pub fn without_scratch(&self, line: &str) -> String {
+        line.replace(&format!("{}/", self.scratch.path().display()), "")
+    }
+
     /// A folder of this run, made if it is not there and gone with it.
     ///
     /// # Errors

@@ -61,6 +61,8 @@ fn run(arguments: &Arguments) -> Result<bool> {
             match (section.run)(&ground) {
                 Ok(mut findings) => {
                     findings.taken = page::taken(&arguments.root, arguments.quick);
+                    // Whoever types them has other folders.
+                    findings.commands.iter_mut().for_each(|line| *line = ground.without_scratch(line));
                     findings.keep(&kept, section.name)?;
                     show(section, &findings);
                 }
