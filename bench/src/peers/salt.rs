@@ -54,7 +54,9 @@ fn states(given: &Given<'_>) -> String {
         }
     };
     let packages = format!("pkgs: [{}]", role.packages.join(", "));
-    state("packages", "pkg.installed", &[packages, "install_recommends: False".into()]);
+    // apt's lists are in its caches: no other tool asks the network for newer ones.
+    let arguments = [packages, "install_recommends: False".into(), "refresh: False".into()];
+    state("packages", "pkg.installed", &arguments);
     for group in &role.groups {
         state(&group.name, "group.present", &[format!("gid: {}", group.gid)]);
     }

@@ -66,7 +66,13 @@ fn measure(ground: &Ground) -> Result<Findings> {
             first.wall.as_secs_f64()
         ));
         let rounds = if tool.name == "cm" { ground.pick(9, 3) } else { ground.pick(2, 1) };
+        let before = end_state::traces(&site, &role)?;
         let again: Result<Vec<Cost>> = (0..rounds).map(|_| run(&mut command, &[0])).collect();
+        let after = end_state::traces(&site, &role)?;
+        let wrote = after.iter().zip(&before).zip(&site.hosts).find_map(|((after, before), host)| {
+            end_state::difference(after, before)
+                .map(|difference| format!("{host}: written to though nothing was to change: {difference}"))
+        });
         let found = end_state::of(&site, &role)?;
         let differs = if states.is_empty() {
             states = found;
@@ -76,8 +82,9 @@ fn measure(ground: &Ground) -> Result<Findings> {
                 end_state::difference(found, wanted).map(|difference| format!("{host}: {difference}"))
             })
         };
+        let differs = differs.or(wrote);
         if let Some(differs) = &differs {
-            ground.say(&format!("{} reached another end state: {differs}", tool.title));
+            ground.say(&format!("{} is not comparable: {differs}", tool.title));
         }
         all.push(Done { tool, hosts, first, again: again?, differs, line: shown(&command) });
     }
@@ -104,8 +111,10 @@ fn tell(role: &Role, all: &[Done]) -> Findings {
     for done in all {
         let again = typical(&done.again);
         let times = match &done.differs {
-            None => format!("{:.0}", again.wall.as_secs_f64() / ours),
             Some(_) => "refused".to_owned(),
+            // Ours was taken on another number of hosts.
+            None if all.first().is_some_and(|first| first.hosts != done.hosts) => "–".to_owned(),
+            None => format!("{:.0}", again.wall.as_secs_f64() / ours),
         };
         table.row([
             done.tool.title.to_owned(),
@@ -119,9 +128,10 @@ fn tell(role: &Role, all: &[Done]) -> Findings {
         bars.push((format!("{}, {} hosts", done.tool.title, done.hosts), again.wall.as_secs_f64()));
         findings.commands.push(done.line.clone());
         if let Some(differs) = &done.differs {
-            findings
-                .notes
-                .push(format!("{} reached another end state than `cm`: {differs}.", done.tool.title));
+            findings.notes.push(format!(
+                "{} has no ratio, its hosts are not as those of `cm`: {differs}.",
+                done.tool.title
+            ));
         }
     }
     let same_hosts: Vec<&Done> = all
@@ -131,7 +141,7 @@ fn tell(role: &Role, all: &[Done]) -> Findings {
         .collect();
     let best = same_hosts
         .iter()
-        .filter(|done| done.differs.is_none())
+        .filter(|done| done.differs.is_none() && all.first().is_some_and(|first| first.differs.is_none()))
         .map(|done| typical(&done.again).wall.as_secs_f64() / ours)
         .min_by(f64::total_cmp);
     let text = "the best peer's time with nothing to change / ours";
