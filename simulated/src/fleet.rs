@@ -29,7 +29,7 @@ const ROLE: &str = "simulated";
 pub struct Ground {
     /// The program that is measured.
     pub cm: PathBuf,
-    /// A program that calls [`process`](crate::process) first of all: it is started for each process of nodes.
+    /// A program that calls [`process`](crate::process()) first of all: it is started for each process of nodes.
     pub simulated: PathBuf,
     /// Where a folder for all that the nodes write is made, gone with the fleet: memory where there is some.
     pub parent: PathBuf,
