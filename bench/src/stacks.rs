@@ -16,6 +16,51 @@ pub struct Stack {
 /// What stands where perf knows no function.
 pub const UNKNOWN: &str = "[unknown]";
 
+impl Stack {
+    /// Leaves out what says nothing: functions without a name, every stack's way into the kernel, and the outer calls by
+    /// which threads, runtimes and C begin anything. So stacks that perf could not follow to their end are as the others.
+    pub fn tidy(&mut self) {
+        self.calls.retain(|call| {
+            call.strip_suffix(KERNEL).unwrap_or(call) != UNKNOWN
+                && !ENTRIES
+                    .iter()
+                    .any(|entry| call.strip_suffix(KERNEL).is_some_and(|name| name.starts_with(entry)))
+        });
+        let says = self.calls.iter().position(|call| !begins_all(call)).unwrap_or(self.calls.len());
+        // Where nothing else was called, the last of them was at work.
+        let kernel_next = self.calls.get(says).is_none_or(|call| call.ends_with(KERNEL));
+        self.calls.drain(..says.saturating_sub(usize::from(kernel_next)));
+    }
+}
+
+/// How the names begin of what is on the way into the kernel, whatever it is asked for.
+const ENTRIES: &[&str] = &[
+    "entry_SYSCALL",
+    "do_syscall_64",
+    "x64_sys_call",
+    "el0t_64_sync",
+    "el0_svc",
+    "do_el0_svc",
+    "invoke_syscall",
+];
+
+/// Whether every stack begins with such functions.
+fn begins_all(call: &str) -> bool {
+    const C: &[&str] = &[
+        "_start",
+        "main",
+        "frame_dummy",
+        "__libc_start_main_impl",
+        "__libc_start_call_main",
+        "clone3",
+        "__clone3",
+        "start_thread",
+    ];
+    C.contains(&call)
+        || (call != "std::thread::functions::available_parallelism"
+            && krate(call).is_some_and(|of| ["std", "core", "alloc", "tokio", "__rustc"].contains(&of)))
+}
+
 /// Reads perf's text. What is not of its form is left out.
 #[must_use]
 pub fn read(text: &str) -> Vec<Stack> {
@@ -117,6 +162,24 @@ tokio worker 1  4243
         assert_eq!(stacks[1].thread, "tokio worker 1");
         assert_eq!(stacks[1].calls, [UNKNOWN]);
         assert_eq!(fold("x", &stacks).samples, 2);
+    }
+
+    #[test]
+    fn whole_and_cut_stacks_are_told_alike() {
+        let tidied = |calls: &[&str]| {
+            let calls = calls.iter().map(|call| (*call).to_owned()).collect();
+            let mut stack = Stack { thread: "t".into(), calls };
+            stack.tidy();
+            stack.calls
+        };
+        let wanted = ["russh::run", "core::poll", "send", "tcp_sendmsg [k]"];
+        let inner = ["russh::run", "core::poll", "send", "do_syscall_64 [k]", "tcp_sendmsg [k]"];
+        assert_eq!(tidied(&[&[UNKNOWN], &inner[..]].concat()), wanted);
+        assert_eq!(tidied(&[&["clone3", "start_thread", "<tokio::A as B>::c"], &inner[..]].concat()), wanted);
+        assert_eq!(tidied(&["main", "tokio::run", "tokio::park", "futex [k]"]), ["tokio::park", "futex [k]"]);
+        assert_eq!(tidied(&["main", "tokio::run"]), ["tokio::run"]);
+        assert_eq!(tidied(&["do_exit [k]"]), ["do_exit [k]"]);
+        assert!(tidied(&[UNKNOWN]).is_empty());
     }
 
     #[test]

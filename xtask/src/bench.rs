@@ -10,6 +10,7 @@ const NEEDED: &[packages::Needed] = &[
     ("tar", "/bin/tar"),
     ("python3-venv", "/usr/share/doc/python3-venv"),
     ("git", "/usr/bin/git"),
+    ("linux-perf", "/usr/bin/perf"),
 ];
 
 /// Runs the benchmark with these words of the command line.

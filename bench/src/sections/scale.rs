@@ -1,6 +1,9 @@
 //! The controller with hundreds and thousands of hosts, which are simulated nodes (see the crate `cm-simulated`).
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Result;
 use cm_simulated::{Fleet, Hung, Point, Scale, TASKS};
@@ -49,11 +52,16 @@ fn run(ground: &Ground) -> Result<Findings> {
 
 /// Simulated nodes that run the agent inside this `cm`.
 pub fn fleet(ground: &Ground) -> Result<Fleet> {
+    fleet_of(ground, &ground.cm)
+}
+
+/// Simulated nodes that run the agent inside another `cm`.
+pub fn fleet_of(ground: &Ground, cm: &Path) -> Result<Fleet> {
     let memory = PathBuf::from("/dev/shm");
     let parent = if memory.is_dir() { memory } else { ground.folder("simulated")? };
     ground.say("making the tree that all nodes begin with");
     Fleet::prepare(cm_simulated::Ground {
-        cm: ground.cm.clone(),
+        cm: cm.to_owned(),
         simulated: std::env::current_exe()?,
         parent,
         agents: AGENTS,
