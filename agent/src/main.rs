@@ -1,6 +1,9 @@
 //! `cm-agent`: started by `cm` over SSH, never by hand.
 #![expect(clippy::print_stderr, reason = "the program's own entry point")]
 
+#[cfg(all(target_env = "gnu", target_feature = "crt-static", panic = "abort"))]
+mod absent;
+
 use std::path::Path;
 
 use cm_agent::{allocator, guard::Guard, install, privacy, session, state_dir::StateDir};

@@ -1,10 +1,14 @@
-//! Starting the agent on a node: one `exec` that runs it when it is there and receives it when it is not.
+//! Starting the agent on a node: one `exec` that runs it when it is there, and one that receives it when it is not.
+//!
+//! For root the first is the program itself: its folder lies where only root can put anything, and a shell for
+//! nothing but to look costs a tenth of what the whole run costs the node. Where that fails, for whatever reason,
+//! the script of below is the second and says what is wrong.
 //!
 //! Nothing is started that somebody else could have put there: folders that are links or belong to another user are
 //! refused, a program that is a link or belongs to another user counts as missing and is replaced. (`-O` is not of
 //! POSIX; dash, bash, ksh and busybox have it, and where it is missing everything is refused.)
 //!
-//! The script is the only shell code that ever runs on a node. It uses `/bin/sh`, and, where the agent must
+//! The script is the only shell code of ours that ever runs on a node. It uses `/bin/sh`, and, where the agent must
 //! be received, `uname`, `mkdir`, `head`, `rm` and, if there is one, `xz` (of XZ Utils: busybox's cannot unpack what
 //! we pack) or `gzip`.
 
@@ -44,13 +48,30 @@ pub mod status {
     pub const NOT_OURS: u32 = 96;
 }
 
-/// The command for the one `exec` of a session.
+/// Where root's agents lie.
+const FOLDER: &str = "/var/lib/cm/agent";
+
+/// The command that starts the agent if it is there, and does nothing otherwise; none where the script must look.
+#[must_use]
+pub fn direct(programs: &AgentPrograms, rights: Become) -> Option<String> {
+    let mut all = programs.all();
+    let (program, None) = (all.next()?, all.next()) else { return None };
+    let start = format!("{FOLDER}/cm-agent-{} session", program.digest);
+    match rights {
+        Become::LoginUser => None,
+        Become::AlreadyRoot => Some(format!("exec {start}")),
+        Become::Sudo => Some(format!("exec sudo -n -- {start}")),
+        Become::SudoWithPassword => Some(format!("exec sudo -S -p {SUDO_PROMPT} -- {start}")),
+    }
+}
+
+/// The command that starts the agent, or receives it first.
 #[must_use]
 pub fn command(programs: &AgentPrograms, rights: Become) -> String {
     let (folder, ours) = if rights == Become::LoginUser {
         ("\"$HOME\"/.cache/cm", "\"$d\"")
     } else {
-        ("/var/lib/cm/agent", "/var/lib/cm \"$d\"")
+        (FOLDER, "/var/lib/cm \"$d\"")
     };
     let known: Vec<String> = programs.all().map(|program| program.digest.to_string()).collect();
     // No single quotes inside: the whole is quoted once for whatever login shell there is.
@@ -128,6 +149,24 @@ mod tests {
         std::fs::copy(home.join("programs/any/cm-agent"), &file).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o700)).unwrap();
         file
+    }
+
+    #[test]
+    fn only_roots_one_agent_is_started_without_a_look() {
+        let home = tempfile::tempdir().unwrap();
+        let one = programs(home.path());
+        let digest = one.for_arch("any").unwrap().digest;
+        assert_eq!(direct(&one, Become::LoginUser), None);
+        assert_eq!(
+            direct(&one, Become::Sudo),
+            Some(format!("exec sudo -n -- /var/lib/cm/agent/cm-agent-{digest} session"))
+        );
+        let folder = home.path().join("programs/other");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("cm-agent"), "another").unwrap();
+        let two = AgentPrograms::load(&[home.path().join("programs")]).unwrap();
+        assert_eq!(direct(&two, Become::Sudo), None);
+        assert_eq!(direct(&AgentPrograms::default(), Become::Sudo), None);
     }
 
     #[test]

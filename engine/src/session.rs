@@ -156,6 +156,13 @@ impl AgentError {
     }
 }
 
+impl AgentError {
+    /// Whether the agent may only not be there: shells and sudo have many words for that.
+    fn may_be_missing(&self) -> bool {
+        matches!(self, Self::Unexpected { .. } | Self::SudoRefused(_) | Self::CannotStart { .. })
+    }
+}
+
 /// Where something ended a program that gave no reason itself.
 const MEMORY: &str = "where nobody killed it the node had no memory left (`free -m`, `journalctl -k` and the user's limits there tell); ";
 
@@ -211,8 +218,21 @@ pub async fn start(connection: &mut Connection, start: &Start<'_>) -> Result<Sta
 }
 
 async fn begin(connection: &mut Connection, start: &Start<'_>) -> Result<Started, AgentError> {
-    let command = bootstrap::command(start.programs, start.rights);
-    let Session { stdin, stdout, stderr, exit } = connection.exec(&command).await?;
+    if let Some(direct) = bootstrap::direct(start.programs, start.rights) {
+        match launch(connection, &direct, start).await {
+            Err(error) if error.may_be_missing() => {}
+            ended => return ended,
+        }
+    }
+    launch(connection, &bootstrap::command(start.programs, start.rights), start).await
+}
+
+async fn launch(
+    connection: &mut Connection,
+    command: &str,
+    start: &Start<'_>,
+) -> Result<Started, AgentError> {
+    let Session { stdin, stdout, stderr, exit } = connection.exec(command).await?;
     let mut to = ToNode { stdin };
     let mut from = FromNode { stdout, stderr, exit: Some(exit), buffer: Vec::new() };
     if start.rights == Become::SudoWithPassword {

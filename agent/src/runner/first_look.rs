@@ -121,9 +121,11 @@ impl Runner<'_> {
         }
         while Instant::now() < alone_until && look().is_some() {}
         let left = indexes.len().saturating_sub(next.load(Ordering::Relaxed));
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        // Asking for the processors costs more than many a look.
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = if left > 1 { processors().min(THREADS).min(left) } else { 1 };
         std::thread::scope(|scope| {
-            for _ in 1..processors.min(THREADS).min(left) {
+            for _ in 1..threads {
                 let help = || while look().is_some() {};
                 // Where the node has no room for another thread, those that are there do the work.
                 if std::thread::Builder::new().spawn_scoped(scope, help).is_err() {
