@@ -108,8 +108,9 @@ fn replace_agents(site: &Site, agent: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The agent's file bears a digest as its name, and there is one.
-const REPLACE: &str = "set -e; for a in /var/lib/cm/agent/cm-agent-*; do cat > $a.new; chmod 700 $a.new; mv $a.new $a; exit 0; done";
+/// The agent's file bears a digest as its name; where an older one lies beside it, that is replaced, too.
+const REPLACE: &str = "set -e; cd /var/lib/cm/agent; cat > new; chmod 700 new; \
+                       for a in cm-agent-*; do cp -p new new2; mv new2 \"$a\"; done; rm new";
 
 /// The controller and all agents of a run with simulated nodes.
 fn on_simulated(ground: &Ground, perf: &Perf, programs: &Programs, findings: &mut Findings) -> Result<()> {
