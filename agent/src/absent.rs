@@ -66,17 +66,29 @@ macro_rules! nothing {
 }
 
 nothing! {
-    // No loader of libraries: std asks it for functions newer than itself and has other ways.
+    // No loader of libraries, so neither folders it looks into nor stacks that a library wants executable.
     __libc_dlopen_mode() -> *mut c_void = std::ptr::null_mut();
     __libc_dlsym() -> *mut c_void = std::ptr::null_mut();
     __libc_dlclose() -> c_int = 0;
+    _dl_init_paths() -> c_int = 0;
+    __nptl_change_stack_perm() -> c_int = 0;
     // No stdio of C: what is left of it in there are statistics nobody asks for and files of locales.
     fopen() -> *mut c_void = std::ptr::null_mut();
     _IO_new_fopen() -> *mut c_void = std::ptr::null_mut();
     fprintf() -> c_int = -1;
     sprintf() -> c_int = -1;
     __asprintf() -> c_int = -1;
+    // No wide characters, so no conversions to and from them (1: this encoding is not there).
+    __wcsmbs_load_conv() -> c_int = 0;
+    __wcsmbs_clone_conv() -> c_int = 0;
+    __wcsmbs_named_conv() -> c_int = 1;
+    __wcsmbs_getfct() -> *mut c_void = std::ptr::null_mut();
+    _nl_cleanup_ctype() -> c_int = 0;
 }
+
+/// Where the conversions of the "C" locale would stand: two pointers with their counts.
+#[unsafe(no_mangle)]
+static __wcsmbs_gconv_fcts_c: [usize; 4] = [0; 4];
 
 /// No loader of libraries: std asks it for functions that may be missing and has other ways.
 #[unsafe(no_mangle)]
