@@ -5,8 +5,10 @@
 //! paths of their members, `compare` finds and tells what differs, `mend` mends it.
 
 mod compare;
+mod crc32;
 mod entries;
 mod format;
+mod gzip;
 mod manifest;
 mod members;
 mod mend;

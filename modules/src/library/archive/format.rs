@@ -5,9 +5,7 @@ use std::{
     os::fd::AsFd,
 };
 
-use flate2::bufread::MultiGzDecoder;
-
-use super::{members::Visit, tar, zip};
+use super::{gzip, members::Visit, tar, zip};
 use crate::{
     Context, Problem,
     node::{Command, Source},
@@ -81,7 +79,7 @@ impl Format {
             Self::Tar => tar::read(&mut io::BufReader::with_capacity(64 * 1024, source), visit),
             Self::Gzip => {
                 let reader = io::BufReader::with_capacity(64 * 1024, source);
-                tar::read(&mut io::BufReader::with_capacity(64 * 1024, MultiGzDecoder::new(reader)), visit)
+                tar::read(&mut io::BufReader::with_capacity(64 * 1024, gzip::Unpacked::new(reader)), visit)
             }
             Self::Zip => zip::read(&mut source, visit),
             Self::Program(program) => through(program, context, source, visit),

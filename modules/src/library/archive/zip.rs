@@ -2,8 +2,9 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use flate2::{Crc, bufread::DeflateDecoder};
+use flate2::bufread::DeflateDecoder;
 
+use super::crc32::Crc32;
 use super::members::{Member, MemberKind, Visit};
 use crate::{Problem, node::Source};
 
@@ -77,7 +78,7 @@ fn member(
             .hint("pack it by `zip` as it is by default"));
         }
     };
-    let mut content = Checked { content, crc: Crc::new(), expected: u32_at(head, 16), left: size };
+    let mut content = Checked { content, crc: Crc32::new(), expected: u32_at(head, 16), left: size };
     let kind = match kind {
         MemberKind::Link { .. } => {
             let mut target = Vec::new();
@@ -95,7 +96,7 @@ fn member(
 /// A content that must be as long as it was said to be, and undamaged.
 struct Checked<'a> {
     content: Box<dyn Read + 'a>,
-    crc: Crc,
+    crc: Crc32,
     expected: u32,
     left: u64,
 }
