@@ -280,6 +280,17 @@ impl Site {
         Ok(())
     }
 
+    /// Installs what other tools need on hosts, from the caches of [`Site::fill_apt_caches`].
+    ///
+    /// # Errors
+    /// apt fails.
+    pub fn install_python(&self) -> Result<()> {
+        self.sh_on_all(
+            "DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install python3 python3-apt",
+        )
+        .map(drop)
+    }
+
     fn fetch_packages(&self, host: &str) -> Result<()> {
         let packages = Role::sized(Size::Large).packages.join(" ");
         self.sh(

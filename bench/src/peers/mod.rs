@@ -9,6 +9,7 @@ pub mod end_state;
 mod environment;
 mod pyinfra;
 mod salt;
+pub mod unchanged;
 
 use std::{
     fs,

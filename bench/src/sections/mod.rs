@@ -12,6 +12,7 @@ mod peers;
 mod planning;
 mod profiles;
 mod scale;
+mod sizes;
 mod state;
 mod unchanged;
 
@@ -22,6 +23,7 @@ pub const ALL: &[&Section] = &[
     &distance::SECTION,
     &first::SECTION,
     &peers::SECTION,
+    &sizes::SECTION,
     &contents::SECTION,
     &scale::SECTION,
     &state::SECTION,

@@ -6,7 +6,10 @@ use crate::{
     findings::{Claim, Findings, number},
     ground::Ground,
     measure::{Cost, run, shown, typical},
-    peers::{TOOLS, Tool, end_state},
+    peers::{
+        TOOLS, Tool, end_state,
+        unchanged::{first_difference, unchanged},
+    },
     plot::Plot,
     role::{Role, Size},
     section::Section,
@@ -19,7 +22,7 @@ pub const SECTION: Section = Section {
     title: "Beside other tools",
     about: "\
 The role of 100 tasks by every tool on fresh hosts of its own, from one image, with the same packages in apt's \
-caches: a first apply, then applies with nothing to change. Each tool has the role as one who knows it would write \
+caches: a first apply, then one with nothing to change (of `cm` the median of several). Each tool has the role as one who knows it would write \
 it: loops and lists where it has them, one transaction for the packages, pipelining, no facts that nobody needs, as \
 many hosts at once as there are. Afterwards the end state of every host (contents, owners, modes, links, accounts, \
 packages, services) is read from it and must be the same as that of `cm`, or the tool gets no ratio. The hosts have \
@@ -53,9 +56,7 @@ fn measure(ground: &Ground) -> Result<Findings> {
         let site = ground.fresh(hosts)?;
         site.fill_apt_caches()?;
         ground.say("installing Python on the hosts");
-        site.sh_on_all(
-            "DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install python3 python3-apt",
-        )?;
+        site.install_python()?;
         let folder = ground.folder(&format!("peer-{}", tool.name))?;
         let mut command = tool.prepare(&site, &role, &folder)?;
         ground.say(&format!("{}: first apply to {hosts} hosts", tool.title));
@@ -65,28 +66,20 @@ fn measure(ground: &Ground) -> Result<Findings> {
             tool.title,
             first.wall.as_secs_f64()
         ));
-        let rounds = if tool.name == "cm" { ground.pick(9, 3) } else { ground.pick(2, 1) };
-        let before = end_state::traces(&site, &role)?;
-        let again: Result<Vec<Cost>> = (0..rounds).map(|_| run(&mut command, &[0])).collect();
-        let after = end_state::traces(&site, &role)?;
-        let wrote = after.iter().zip(&before).zip(&site.hosts).find_map(|((after, before), host)| {
-            end_state::difference(after, before)
-                .map(|difference| format!("{host}: written to though nothing was to change: {difference}"))
-        });
+        let rounds = if tool.name == "cm" { ground.pick(9, 3) } else { 1 };
+        let again = unchanged(&site, &role, &mut command, rounds)?;
         let found = end_state::of(&site, &role)?;
         let differs = if states.is_empty() {
             states = found;
             None
         } else {
-            found.iter().zip(&states).zip(&site.hosts).find_map(|((found, wanted), host)| {
-                end_state::difference(found, wanted).map(|difference| format!("{host}: {difference}"))
-            })
+            first_difference(&site, &found, &states)
         };
-        let differs = differs.or(wrote);
+        let differs = differs.or(again.wrote);
         if let Some(differs) = &differs {
             ground.say(&format!("{} is not comparable: {differs}", tool.title));
         }
-        all.push(Done { tool, hosts, first, again: again?, differs, line: shown(&command) });
+        all.push(Done { tool, hosts, first, again: again.costs, differs, line: shown(&command) });
     }
     Ok(tell(&role, &all))
 }

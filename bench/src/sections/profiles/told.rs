@@ -26,26 +26,30 @@ pub const DONE: &[&str] = &[
      deep; the kernel's work counts for the part that asked for it, and is told beside it. `finish_task_switch` and \
      `_raw_spin_unlock_irqrestore` are where the kernel allows interrupts again: a sample there belongs to what came right \
      before, a switch of threads or a message on its way.",
-    "**What dominated the controller, and what was done.** *Connections*: russh with nodelay and quick ACKs, one exchange \
-     for key exchange, log-in and start of the agent each; what is left of it is arithmetic on curves and lattices and the \
-     kernel's network. *Starting one process*: the packed agents were copied into memory at every start and are now used \
-     where they lie in the program's file. *Many hosts*: known_hosts was searched line by line for each host, which grew \
-     with the square of their number, and is now a map; facts of all hosts were collected for each catalog though nobody \
-     asked for them, and are now gathered only where something does. *Planning*: tasks are ordered and merged by maps of \
-     hashed paths, with a third fewer instructions; what stays is the rendering of templates, which is work for each host. \
-     *Recording*: a task that was as wanted in less than a millisecond takes a few bytes instead of a row, and hosts \
-     are written together, half a second of them in one transaction.",
-    "**What dominated the agent, and what was done.** *systemctl*: a process for each unit was most of a look; the states \
-     of units are now asked for over systemd's socket by a client of our own, in one connection. *Threads*: the looks of \
-     a hundred tasks take a few milliseconds, of which starting threads and their waiting for each other's heap was a \
-     good part; now one thread begins, and others help only after 5 ms, on one heap that grows by megabytes. *Reading \
-     again*: files that many tasks look into (passwd, group, dpkg's status) are compared with what was read once a look, \
-     not once a task, and dpkg's fields are told apart by where their colons are; files of 64 KiB and more that are what \
-     they were when they were last hashed are not read. What is left is spread thin: system calls of looks (stat, open, \
-     read), starting and ending the process, its pages, reading dpkg's database, hashing and decoding what is wanted.",
-    "**What nobody's agent can take away** is in the table of programs: on the hosts sshd's key exchange and log-in, \
-     sudo, and the session that systemd and PAM make of it cost more than all that `cm` does there. Plain ssh pays it, \
-     too, which is why it is the floor.",
+    "**What dominated the controller, and what was done.** *Starting one process*: the packed agents were copied into \
+     memory at every start and are now used where they lie in the program's file. *Connections*: waiting, not work, so \
+     it is not in these pictures; nodelay and quick ACKs took it away. What is left of them is arithmetic on curves and \
+     lattices, the making of short-lived buffers, and the kernel's network. *Many hosts*: known_hosts was searched line \
+     by line for each host, which grew with the square of their number, and is now a map; facts of all hosts were \
+     collected for each catalog though nobody asked for them, and are now only where something does. *Planning*: tasks \
+     are ordered and merged by maps of hashed paths, with a third fewer instructions; what stays is the rendering of \
+     templates, which is work for each host. *Recording*: a task that was as wanted in less than a millisecond takes a \
+     few bytes instead of a row, and hosts that end together are written together.",
+    "**What dominated the agent, and what was done.** *systemctl*: a process for the states of units; they are now asked \
+     for over systemd's socket by a client of our own, in one connection. *Threads*: the looks of a hundred tasks take a \
+     few milliseconds, of which starting threads and their waiting for each other's heap was a good part; now one thread \
+     begins, and others help only after 5 ms, on one heap that grows by megabytes. *Reading again*: files that many tasks \
+     look into (passwd, group, dpkg's status) are compared with what was read once a look, not once a task, and dpkg's \
+     fields are told apart by where their colons are; files of 64 KiB and more that are what they were when they were \
+     last hashed are not read. *Counting processors*, which std does by reading cgroups and mount tables, was up to 5 % \
+     of an agent's time in these very profiles, and is done only where threads are wanted. *Starting*: the shell that \
+     looked for the agent is gone where root logs in, and so is the reading of `/proc/self/maps` at the start. What is \
+     left is spread thin: starting and ending the process, faulting in its pages, the system calls of looks and facts, the \
+     journal, dpkg's database, decoding and hashing what is wanted.",
+    "**What no tool can take away** is in the table of programs: on the hosts sshd's key exchange and log-in, with the \
+     session that PAM and systemd make of it, cost several times what the agent does, and sudo about as much as the agent. \
+     Plain ssh pays for sshd, too, which is why it is the floor; it does not pay for sudo. `else` is what else ran on the \
+     machine at that time.",
     "The instructions of planner, codec, ready queue and the agent's looks are counted in CI (`cargo xtask test counts`, \
      `bench/counts.toml`), where times would be too noisy to hold anything.",
 ];
