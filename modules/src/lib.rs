@@ -17,6 +17,7 @@ mod facts;
 pub mod former;
 mod git_program;
 mod home;
+pub mod in_order;
 mod json;
 mod module;
 mod mounted;

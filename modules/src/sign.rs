@@ -61,7 +61,7 @@ impl Sign {
             Class::Check => signs.push(Self::Nothing("checks")),
             _ => {}
         }
-        signs.sort();
+        crate::in_order::sort(&mut signs);
         signs.dedup();
         signs
     }

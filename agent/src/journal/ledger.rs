@@ -255,11 +255,11 @@ impl Ledger {
             }
         }
         between.retain(|(_, digest, _)| !first.contains_key(digest));
-        between.sort();
+        cm_modules::in_order::sort(&mut between);
         let mut all: Vec<(Digest, u64)> =
             between.into_iter().map(|(_, digest, size)| (digest, size)).collect();
         let mut first: Vec<(Digest, u64)> = first.into_iter().collect();
-        first.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
+        cm_modules::in_order::sort_by(&mut first, |one, other| other.1.cmp(&one.1));
         all.extend(first);
         let mut seen = HashSet::new();
         all.retain(|(digest, _)| seen.insert(*digest));

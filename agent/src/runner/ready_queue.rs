@@ -154,7 +154,7 @@ impl ReadyQueue {
                 stack.extend(&self.after[next as usize]);
             }
         }
-        skipped.sort_unstable();
+        cm_modules::in_order::sort(&mut skipped);
         skipped
     }
 

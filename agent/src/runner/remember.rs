@@ -285,7 +285,7 @@ impl Runner<'_> {
             let keeps = |context: &Context<'_>| slot.resource.keeps(context);
             let things = self.with_context(task as usize, &[], true, false, &keeps);
             let mut items: Vec<Item> = things.iter().filter_map(Item::of).collect();
-            items.sort();
+            cm_modules::in_order::sort(&mut items);
             items.dedup();
             for item in &items {
                 if known.insert(item.clone()) && !journal.read(|ledger| ledger.knows(item, run)) {

@@ -29,7 +29,7 @@ pub struct Added {
 pub fn order(mut taken: Vec<Taken>, node: &dyn Node, first: u32) -> Vec<Added> {
     add_debtors(&mut taken, node);
     let phase = |taken: &Taken| phase_on(node, taken);
-    taken.sort_by(|a, b| {
+    cm_modules::in_order::sort_by(&mut taken, |a, b| {
         let key = |taken: &Taken| (phase(taken), taken.item.clone());
         key(a).cmp(&key(b))
     });
@@ -93,7 +93,7 @@ fn phase_on(node: &dyn Node, taken: &Taken) -> Phase {
 fn add_debtors(taken: &mut Vec<Taken>, node: &dyn Node) {
     let mut names: Vec<String> =
         taken.iter().flat_map(|taken| taken.owes.iter().map(|(unit, _)| unit.clone())).collect();
-    names.sort();
+    cm_modules::in_order::sort(&mut names);
     names.dedup();
     for name in names {
         let item = Item::Unit(name);

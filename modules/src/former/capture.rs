@@ -43,7 +43,7 @@ pub fn capture(node: &dyn Node, item: &Item, keep: Option<&dyn Keep>) -> Result<
         },
         Item::User(name) => Ok(node.user(name).doing("reading the users")?.map_or(Former::Absent, |user| {
             let mut groups = user.groups;
-            groups.sort();
+            crate::in_order::sort(&mut groups);
             Former::User {
                 uid: user.uid,
                 gid: user.gid,

@@ -246,7 +246,7 @@ impl Resource for Package {
             .collect();
         let mut choices: Vec<Option<bool>> =
             packages.iter().flatten().map(|package| package.recommends).collect();
-        choices.sort();
+        crate::in_order::sort(&mut choices);
         choices.dedup();
         for recommends in choices {
             let chosen: Vec<(usize, &Self)> = packages

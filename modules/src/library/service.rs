@@ -172,7 +172,7 @@ impl Wanted {
                 let mut because: Vec<&str> =
                     context.notices.iter().map(|(_, because)| because.as_str()).collect();
                 // They come in the order in which their tasks ended.
-                because.sort_unstable();
+                crate::in_order::sort(&mut because);
                 because.dedup();
                 found.changes.push(Change::notice(notice, &because.join(", ")));
             }

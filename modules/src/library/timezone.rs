@@ -149,7 +149,7 @@ fn known_zones(node: &dyn Node, area: &Path) -> Vec<String> {
             }
         }
     }
-    zones.sort();
+    crate::in_order::sort(&mut zones);
     zones
 }
 

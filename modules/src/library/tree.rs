@@ -93,7 +93,7 @@ impl Wanted {
         }
         entries.retain(|entry| !is_excluded(&exclude, &entry.path));
         // By bytes, whatever order the controller's file system has: folders stay before what they hold.
-        entries.sort_by(|one, other| one.path.cmp(&other.path));
+        crate::in_order::sort_by(&mut entries, |one, other| one.path.cmp(&other.path));
         Ok(Self {
             path: tree.path.0,
             entries,

@@ -66,7 +66,7 @@ impl Accounts for Overlay<'_> {
         let joined =
             layer.groups.values().flatten().filter(|group| group.members.iter().any(|member| member == name));
         user.groups.extend(joined.map(|group| group.name.clone()));
-        user.groups.sort();
+        crate::in_order::sort(&mut user.groups);
         user.groups.dedup();
         Ok(Some(user))
     }

@@ -115,7 +115,7 @@ impl Units for Overlay<'_> {
                 .into_iter()
                 .filter_map(|name| name.into_string().ok()),
         );
-        names.sort();
+        crate::in_order::sort(&mut names);
         names.dedup();
         Ok(names)
     }

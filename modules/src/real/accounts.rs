@@ -254,7 +254,7 @@ impl Real {
         if self.asks_others("group") {
             groups.extend(self.other_gids(name)?);
         }
-        groups.sort_unstable();
+        crate::in_order::sort(&mut groups);
         groups.dedup();
         Ok(Identity { name: user.name, uid: user.uid, gid: user.gid, groups, home: user.home })
     }
@@ -292,7 +292,7 @@ impl Real {
         let mut user = parse_passwd(&self.getent("passwd", key)?).into_iter().next();
         if let Some(user) = &mut user {
             user.groups = self.other_gids(&user.name)?.into_iter().map(|gid| self.group_name(gid)).collect();
-            user.groups.sort();
+            crate::in_order::sort(&mut user.groups);
         }
         let mut others = self.accounts.others.lock().unwrap_or_else(PoisonError::into_inner);
         others.users.insert(key.to_owned(), user.clone());

@@ -321,7 +321,7 @@ fn list(directory: &impl std::os::fd::AsFd) -> io::Result<Vec<OsString>> {
             names.push(OsString::from_vec(name.to_vec()));
         }
     }
-    names.sort();
+    crate::in_order::sort(&mut names);
     Ok(names)
 }
 

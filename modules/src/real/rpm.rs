@@ -68,7 +68,7 @@ pub(super) fn parse(text: &str, native: &str) -> Database {
         }
         packages.push((name, evr(epoch, version, release), architecture, provides));
     }
-    packages.sort_by(|one, other| {
+    crate::in_order::sort_by(&mut packages, |one, other| {
         (one.0, one.2).cmp(&(other.0, other.2)).then_with(|| compare(&one.1, &other.1))
     });
     let mut database = Database::new(native);

@@ -33,7 +33,7 @@ impl UserWas {
         differs("uid", now.uid.to_string(), uid.to_string());
         differs("group", context.node.group_name(now.gid), context.node.group_name(*gid));
         let mut has = now.groups.clone();
-        has.sort();
+        crate::in_order::sort(&mut has);
         differs("groups", has.join(", "), groups.join(", "));
         differs("home", now.home.clone(), home.clone());
         differs("shell", now.shell.clone(), shell.clone());
@@ -96,7 +96,7 @@ impl GroupWas {
                 members.push(name.clone());
             }
         }
-        members.sort();
+        crate::in_order::sort(&mut members);
         Ok(members)
     }
 }
@@ -116,7 +116,7 @@ impl Resource for GroupWas {
                     changes.push(Change::new("gid", Some(now.gid.to_string()), Some(gid.to_string())));
                 }
                 let (mut has, had) = (now.members, self.members(members, context)?);
-                has.sort();
+                crate::in_order::sort(&mut has);
                 if has != had {
                     changes.push(Change::new("members", Some(has.join(", ")), Some(had.join(", "))));
                 }

@@ -106,7 +106,7 @@ impl Group {
                 let slaves = vec![String::new(); self.slaves.len()];
                 self.choices.push(Choice { path: path.to_owned(), priority, slaves });
                 // As update-alternatives writes them.
-                self.choices.sort_by(|a, b| a.path.cmp(&b.path));
+                crate::in_order::sort_by(&mut self.choices, |a, b| a.path.cmp(&b.path));
             }
         }
     }

@@ -140,7 +140,8 @@ impl Document {
         let regions = self.regions(section);
         let mut own: Vec<&Item> =
             regions.into_iter().flat_map(|region| &self.items[region]).filter(is_option).collect();
-        own.sort_by_key(|item| (item.lines.start >= line, item.lines.start.abs_diff(line)));
+        let distance = |item: &Item| (item.lines.start >= line, item.lines.start.abs_diff(line));
+        crate::in_order::sort_by(&mut own, |one, other| distance(one).cmp(&distance(other)));
         own.extend(self.items.iter().filter(is_option));
         own
     }

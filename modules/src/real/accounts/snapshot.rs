@@ -82,7 +82,7 @@ impl Snapshot {
             snapshot.groups.entry(group.name.clone()).or_insert(group);
         }
         for user in snapshot.users.values_mut() {
-            user.groups.sort();
+            crate::in_order::sort(&mut user.groups);
             user.groups.dedup();
         }
         Ok(snapshot)

@@ -120,7 +120,7 @@ impl Driver for Apk<'_> {
         let mut found = output::policies(&finished.output.stdout);
         found.retain(|name, _| names.contains(name));
         for versions in found.values_mut() {
-            versions.sort_by(|one, other| self.compare(other, one));
+            crate::in_order::sort_by(versions, |one, other| self.compare(other, one));
         }
         Ok(found)
     }

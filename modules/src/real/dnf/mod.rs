@@ -303,7 +303,7 @@ impl Driver for Dnf<'_> {
             }
         }
         for versions in found.values_mut() {
-            versions.sort_by(|one, other| rpm::compare(other, one));
+            crate::in_order::sort_by(versions, |one, other| rpm::compare(other, one));
             versions.dedup();
         }
         Ok(found)

@@ -246,7 +246,8 @@ fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
 /// The format's name, the boot, the entries, and the hash of all that.
 fn encode(entries: &HashMap<Key, Entry>, boot: &[u8; 32]) -> Vec<u8> {
     let mut kept: Vec<(&Key, &Entry)> = entries.iter().filter(|(_, entry)| entry.age < AGE).collect();
-    kept.sort_by_key(|(key, entry)| (entry.age, key.device, key.inode));
+    let rank = |(key, entry): &(&Key, &Entry)| (entry.age, key.device, key.inode);
+    crate::in_order::sort_by(&mut kept, |one, other| rank(one).cmp(&rank(other)));
     kept.truncate(ENTRIES);
     let mut bytes = Vec::with_capacity(MAGIC.len() + 64 + kept.len() * ENTRY);
     bytes.extend_from_slice(MAGIC);

@@ -88,7 +88,7 @@ impl Pacman<'_> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             entries => entries.doing(format_args!("reading {}", local.display()))?.flatten().collect(),
         };
-        entries.sort_by_key(fs::DirEntry::file_name);
+        crate::in_order::sort_by(&mut entries, |one, other| one.file_name().cmp(&other.file_name()));
         for entry in entries {
             // pacman -D writes the file anew.
             let Ok(data) = fs::metadata(entry.path().join("desc")) else { continue };
