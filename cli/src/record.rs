@@ -12,6 +12,7 @@ use cm_wire::Outcome;
 
 use crate::{
     exit::Exit,
+    failure::Failure,
     fleet::{self, Fleet},
     remembered,
     report::{Summary, drift_text},
@@ -84,6 +85,25 @@ impl Recorder {
             host_keys: std::collections::HashMap::new(),
             addresses: opening.hosts.into_iter().collect(),
             ended: false,
+        })
+    }
+
+    /// [`Recorder::begin`] while something else is done that does not need the record, such as finding out how to
+    /// reach the hosts: a record that lies safely on the disk takes its time.
+    ///
+    /// # Errors
+    /// Those of the beginning first, then those of the other work.
+    pub fn begin_beside<T>(
+        fleet: &Fleet,
+        user: &str,
+        opening: Opening,
+        work: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<(Self, T), Failure> {
+        std::thread::scope(|scope| {
+            let beginning = scope.spawn(|| Self::begin(fleet, user, opening));
+            let done = work();
+            let recorder = beginning.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok((recorder.map_err(fleet::state_failure)?, done?))
         })
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use cm_engine::{ProjectPlanner, Promise, Promises, RunEvent};
+use cm_engine::{Planner, ProjectPlanner, Promise, Promises, RunEvent};
 use cm_inventory::HostId;
 use cm_wire::Mode;
 
@@ -16,7 +16,6 @@ use crate::{
     drive,
     exit::Exit,
     failure::Failure,
-    fleet,
     interrupt::Interrupt,
     names,
     options::{Options, RoleArguments, RunArguments},
@@ -146,25 +145,23 @@ fn apply(options: &Options, arguments: &Arguments, mode: Mode, held: Option<Held
         chosen.roles,
         fleet.addresses(&chosen.selection),
     );
-    let recorder = Recorder::begin(&fleet, &names::holder(), opening).map_err(fleet::state_failure)?;
+    let hosts = chosen.selection.hosts.len();
+    let (recorder, (runtime, mut run)) = Recorder::begin_beside(&fleet, &names::holder(), opening, || {
+        let planner = Some(Arc::new(planner) as Arc<dyn Planner>);
+        let run = fleet.run(chosen.selection, &arguments.run, mode, String::new(), planner)?;
+        Ok((drive::runtime()?, run))
+    })?;
     let diff = !arguments.role.no_diff;
     let header = RunHeader {
         run: recorder.run().to_string(),
         mode,
         command,
-        hosts: chosen.selection.hosts.len(),
+        hosts,
         diff,
         verbosity: options.verbosity(),
     };
-    let runtime = drive::runtime()?;
     runtime.block_on(async {
-        let mut run = fleet.run(
-            chosen.selection,
-            &arguments.run,
-            mode,
-            recorder.run().to_string(),
-            Some(Arc::new(planner)),
-        )?;
+        run.options.run.clone_from(&header.run);
         run.options.diff = diff;
         run.options.fail_fast = arguments.role.fail_fast;
         run.options.paranoid = arguments.role.paranoid;

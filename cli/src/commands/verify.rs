@@ -155,22 +155,24 @@ impl Stage<'_> {
             chosen.roles.clone(),
             fleet.addresses(&selection),
         );
-        let recorder = Recorder::begin(fleet, &names::holder(), opening).map_err(fleet::state_failure)?;
+        let hosts = selection.hosts.len();
+        let (recorder, mut run) = Recorder::begin_beside(fleet, &names::holder(), opening, || {
+            fleet.run(selection, &arguments.run, mode, String::new(), Some(planner))
+        })?;
         let diff = !arguments.role.no_diff;
         let header = RunHeader {
             run: recorder.run().to_string(),
             mode,
             command: "verify",
-            hosts: selection.hosts.len(),
+            hosts,
             diff,
             verbosity: options.verbosity(),
         };
+        run.options.run.clone_from(&header.run);
         let mut reporter = drive::reporter(options, header.clone());
         if mode == Mode::Verify && !arguments.report.is_empty() {
             reporter = Box::new(Filed::open(header, reporter, &arguments.report)?);
         }
-        let mut run =
-            fleet.run(selection, &arguments.run, mode, recorder.run().to_string(), Some(planner))?;
         run.options.diff = diff;
         run.options.fail_fast = arguments.role.fail_fast;
         run.options.paranoid = arguments.role.paranoid;
