@@ -46,6 +46,6 @@ pub use param::{
     parse_duration,
 };
 pub use real::Real;
-pub use schema::{ParamError, ParamSchema, Params, Schema, is_required, key, read_param};
+pub use schema::{ParamError, ParamSchema, Params, Schema, is_required, key, read_param, reference};
 pub use sign::Sign;
 pub use thing::{Class, Thing, Touches};

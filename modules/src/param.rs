@@ -244,12 +244,13 @@ impl<T: Param + 'static> Param for BTreeMap<String, T> {
     const KIND: Kind = Kind::Map(&T::KIND);
     fn read(value: &Value) -> Result<Self, String> {
         match value {
-            Value::Map(entries) => entries
-                .iter()
-                .map(|(key, item)| {
-                    T::read(item).map(|item| (key.clone(), item)).map_err(|error| format!("`{key}`: {error}"))
-                })
-                .collect(),
+            Value::Map(entries) => {
+                let mut read = Self::new();
+                for (key, item) in entries {
+                    read.insert(key.clone(), T::read(item).map_err(|error| format!("`{key}`: {error}"))?);
+                }
+                Ok(read)
+            }
             _ => Err(mismatch::<Self>(value)),
         }
     }

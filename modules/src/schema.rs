@@ -136,18 +136,18 @@ macro_rules! params {
             /// What a user may write.
             pub const SCHEMA: $crate::Schema = $crate::Schema {
                 name: $module,
-                doc: concat!($($doc, "\n"),*),
+                doc: $crate::reference(concat!($($doc, "\n"),*)),
                 subject: $crate::ParamSchema {
                     name: $crate::params!(@key $subject),
                     kind: <$stype as $crate::Param>::KIND,
                     required: true,
-                    doc: concat!($($sdoc, "\n"),*),
+                    doc: $crate::reference(concat!($($sdoc, "\n"),*)),
                 },
                 params: &[$($crate::ParamSchema {
                     name: $crate::params!(@key $param),
                     kind: <$ptype as $crate::Param>::KIND,
                     required: $crate::params!(@required $ptype $(, $default)?),
-                    doc: concat!($($pdoc, "\n"),*),
+                    doc: $crate::reference(concat!($($pdoc, "\n"),*)),
                 }),*],
                 custom: None,
             };
@@ -169,6 +169,12 @@ macro_rules! params {
     (@required $ptype:ty, $default:expr) => { false };
     (@required $ptype:ty) => { $crate::is_required(stringify!($ptype)) };
     (@key $param:ident) => { $crate::key(stringify!($param)) };
+}
+
+/// The text of the reference, for the [`crate::params!`] macro: empty in the agent, which shows it to nobody.
+#[must_use]
+pub const fn reference(text: &'static str) -> &'static str {
+    if cfg!(any(test, feature = "reference")) { text } else { "" }
 }
 
 /// Whether a parameter of this type must be given: only `Option` may be left out.

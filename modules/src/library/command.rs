@@ -257,7 +257,7 @@ impl CommandTask {
         Command {
             argv,
             cwd: self.cwd.as_ref().map(|cwd| cwd.0.clone()),
-            env: self.env.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect(),
+            env: crate::in_order::map(self.env.iter().map(|(name, value)| (name.clone(), value.0.clone()))),
             run_as: context.run_as.map(str::to_owned),
             deadline: context.deadline,
             ..Command::query(&[])

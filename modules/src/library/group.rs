@@ -73,7 +73,7 @@ impl Resource for GroupTask {
                 let mut changes = vec![Change::new("state", None, Some("present".into()))];
                 changes.extend(self.gid.map(|gid| Change::new("gid", None, Some(gid.0.to_string()))));
                 if let Some(members) = self.members.as_ref().filter(|members| !members.is_empty()) {
-                    let members = show(&members.iter().cloned().collect());
+                    let members = show(&crate::in_order::set(members.iter().cloned()));
                     changes.push(Change::new("members", None, Some(members)));
                 }
                 changes
@@ -128,7 +128,7 @@ impl GroupTask {
             changes.push(Change::new("gid", Some(group.gid.to_string()), Some(gid.to_string())));
         }
         if let Some(members) = self.wanted_members(group) {
-            let before = show(&group.members.iter().cloned().collect());
+            let before = show(&crate::in_order::set(group.members.iter().cloned()));
             changes.push(Change::new(
                 "members",
                 Some(before).filter(|text| !text.is_empty()),
@@ -140,10 +140,12 @@ impl GroupTask {
 
     /// All members it is to have, where they are not those it has.
     fn wanted_members(&self, group: &Group) -> Option<BTreeSet<String>> {
-        let has: BTreeSet<String> = group.members.iter().cloned().collect();
+        let has = crate::in_order::set(group.members.iter().cloned());
         let asked = self.members.as_ref()?.iter().cloned();
-        let wanted: BTreeSet<String> =
-            if self.exclusive { asked.collect() } else { asked.chain(has.iter().cloned()).collect() };
+        let mut wanted = crate::in_order::set(asked);
+        if !self.exclusive {
+            wanted.extend(has.iter().cloned());
+        }
         (wanted != has).then_some(wanted)
     }
 

@@ -63,11 +63,8 @@ fn compile(params: &Params) -> Result<Box<dyn Resource>, ParamError> {
         return Err(ParamError::new("verify", "is not possible for a drop-in: it is no unit by itself"));
     }
     let path = Path::new(FOLDER).join(&unit.name);
-    let mut given: Params = params
-        .iter()
-        .filter(|(key, _)| !matches!(key.as_str(), "name" | "verify"))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
+    let mut given: Params = params.clone();
+    given.retain(|key, _| !matches!(key.as_str(), "name" | "verify"));
     // Unit names are ASCII.
     given
         .insert(file::File::SCHEMA.subject.name.to_owned(), Value::Text(path.to_string_lossy().into_owned()));

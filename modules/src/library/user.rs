@@ -237,7 +237,10 @@ impl UserTask {
             ("state", Some("present".to_owned())),
             ("uid", self.uid.map(|uid| uid.0.to_string())),
             ("group", self.group.clone()),
-            ("groups", self.groups.as_ref().map(|groups| show(&groups.iter().cloned().collect()))),
+            (
+                "groups",
+                self.groups.as_ref().map(|groups| show(&crate::in_order::set(groups.iter().cloned()))),
+            ),
             ("home", self.home.as_ref().map(path)),
             ("shell", self.shell.as_ref().map(path)),
             ("comment", self.comment.clone()),
@@ -262,7 +265,7 @@ impl UserTask {
             differs("group", context.node.group_name(user.gid), group.clone());
         }
         if let Some(groups) = self.wanted_groups(user, context) {
-            differs("groups", show(&user.groups.iter().cloned().collect()), show(&groups));
+            differs("groups", show(&crate::in_order::set(user.groups.iter().cloned())), show(&groups));
         }
         if let Some(home) = self.home.as_ref().filter(|home| home.0 != Path::new(&user.home)) {
             differs("home", user.home.clone(), home.0.display().to_string());
@@ -289,18 +292,15 @@ impl UserTask {
 
     /// All further groups it is to have, where they are not those it has.
     fn wanted_groups(&self, user: &User, context: &Context<'_>) -> Option<BTreeSet<String>> {
-        let has: BTreeSet<String> = user.groups.iter().cloned().collect();
+        let has = crate::in_order::set(user.groups.iter().cloned());
         // Being in its primary group need not be written twice.
         let primary = match &self.group {
             Some(group) => group.clone(),
             None => context.node.group_name(user.gid),
         };
         let asked = self.groups.as_ref()?.iter().filter(|group| **group != primary).cloned();
-        let wanted: BTreeSet<String> = if self.exclusive {
-            asked.chain(has.iter().filter(|group| **group == primary).cloned()).collect()
-        } else {
-            asked.chain(has.iter().cloned()).collect()
-        };
+        let mut wanted = crate::in_order::set(asked);
+        wanted.extend(has.iter().filter(|group| !self.exclusive || **group == primary).cloned());
         (wanted != has).then_some(wanted)
     }
 

@@ -137,7 +137,7 @@ impl Accounts for Overlay<'_> {
             for group in groups {
                 self.group_for(group)?;
             }
-            let touched: BTreeSet<&String> = had.iter().chain(groups).collect();
+            let touched = crate::in_order::set(had.iter().chain(groups));
             for name in touched {
                 self.edit_group(name, |group| {
                     group.members.retain(|member| *member != change.name);
@@ -277,14 +277,18 @@ impl Overlay<'_> {
         let layer = self.layer();
         let below = self.below.read(Path::new("/etc/passwd"), FILE_LIMIT).unwrap_or_default();
         let below = parse_passwd(&below).into_iter().filter(|user| !layer.users.contains_key(&user.name));
-        below.map(|user| user.uid).chain(layer.users.values().flatten().map(|user| user.uid)).collect()
+        crate::in_order::set(
+            below.map(|user| user.uid).chain(layer.users.values().flatten().map(|user| user.uid)),
+        )
     }
 
     fn used_gids(&self) -> BTreeSet<u32> {
         let layer = self.layer();
         let below = self.below.read(Path::new("/etc/group"), FILE_LIMIT).unwrap_or_default();
         let below = parse_group(&below).into_iter().filter(|group| !layer.groups.contains_key(&group.name));
-        below.map(|group| group.gid).chain(layer.groups.values().flatten().map(|group| group.gid)).collect()
+        crate::in_order::set(
+            below.map(|group| group.gid).chain(layer.groups.values().flatten().map(|group| group.gid)),
+        )
     }
 
     /// The id of a group by name or number. One that is not there but may come with an earlier task is

@@ -223,7 +223,7 @@ impl Overlay<'_> {
 
     fn names(&self, changes: &Changes, place: &Path, directory: &Entry) -> io::Result<BTreeSet<OsString>> {
         let mut names: BTreeSet<OsString> = match directory.body {
-            Body::Below => self.below.list(place)?.into_iter().collect(),
+            Body::Below => crate::in_order::set(self.below.list(place)?),
             _ => BTreeSet::new(),
         };
         for (path, entry) in under(changes, place) {

@@ -1,6 +1,6 @@
 //! Packages that went although nobody asked to remove them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::node::{InstalledPackage, PackageAction, Transaction};
 
@@ -11,12 +11,11 @@ pub(super) fn note(
     after: &BTreeMap<String, InstalledPackage>,
     transaction: &Transaction<'_>,
 ) -> Option<String> {
-    let asked: BTreeSet<&str> = transaction
+    let leaving = transaction
         .requests
         .iter()
-        .filter(|request| matches!(request.action, PackageAction::Remove | PackageAction::Purge))
-        .map(|request| request.name.as_str())
-        .collect();
+        .filter(|request| matches!(request.action, PackageAction::Remove | PackageAction::Purge));
+    let asked = crate::in_order::set(leaving.map(|request| request.name.as_str()));
     let gone: Vec<String> = before
         .into_keys()
         .filter(|name| !after.contains_key(name) && !asked.contains(name.as_str()))

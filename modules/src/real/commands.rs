@@ -128,7 +128,7 @@ impl Real {
                 (own.0.as_str(), own.1.as_str())
             }
         };
-        [
+        let all = [
             ("PATH", PATH),
             ("LANG", "C.UTF-8"),
             ("HOME", home),
@@ -136,10 +136,8 @@ impl Real {
             ("LOGNAME", name),
             ("SHELL", "/bin/sh"),
             ("DEBIAN_FRONTEND", "noninteractive"),
-        ]
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
+        ];
+        crate::in_order::map(all.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())))
     }
 }
 

@@ -63,10 +63,11 @@ impl Units for Real {
         for missing in missing.chunks(400) {
             known.extend(self.query(missing)?);
         }
-        Ok(names
-            .iter()
-            .map(|name| (name.clone(), known.get(name).cloned().unwrap_or_else(|| show::not_found(name))))
-            .collect())
+        Ok(crate::in_order::map(
+            names.iter().map(|name| {
+                (name.clone(), known.get(name).cloned().unwrap_or_else(|| show::not_found(name)))
+            }),
+        ))
     }
 
     fn fresh_units(&self, names: &[String]) -> Result<BTreeMap<String, UnitState>, Problem> {
@@ -239,7 +240,7 @@ impl Real {
             }
             return Ok(all);
         }
-        Ok(names.iter().map(|name| (*name).to_owned()).zip(units).collect())
+        Ok(crate::in_order::map(names.iter().map(|name| (*name).to_owned()).zip(units)))
     }
 
     fn systemctl_query(&self, arguments: &[&str]) -> Result<Finished, Problem> {

@@ -75,8 +75,8 @@ fn needed_by_others(context: &Context<'_>, requests: &[PackageRequest]) -> BTree
     loop {
         let leaving: Vec<PackageRequest> =
             requests.iter().filter(|request| !kept.contains_key(&request.name)).cloned().collect();
-        let names: BTreeSet<&str> =
-            leaving.iter().filter(|request| goes(request)).map(|request| request.name.as_str()).collect();
+        let going = leaving.iter().filter(|request| goes(request));
+        let names = crate::in_order::set(going.map(|request| request.name.as_str()));
         if names.is_empty() {
             return kept;
         }

@@ -62,7 +62,7 @@ impl Apt<'_> {
             };
             Some((name, newest))
         };
-        Ok(self.policies(names)?.into_iter().filter_map(newest).collect())
+        Ok(crate::in_order::map(self.policies(names)?.into_iter().filter_map(newest)))
     }
 
     /// The version that a pattern selects.

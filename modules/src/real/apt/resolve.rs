@@ -1,6 +1,6 @@
 //! What each request asks of apt: which word it becomes on apt-get's command line, and why it cannot be met.
 
-use std::{cmp::Ordering, collections::BTreeSet, time::Instant};
+use std::{cmp::Ordering, time::Instant};
 
 use super::Apt;
 use crate::{
@@ -88,13 +88,9 @@ impl Apt<'_> {
 
     fn resolve_as_is(&self, requests: &[PackageRequest]) -> Result<Resolved, Problem> {
         let database = self.database()?;
-        let asked: Vec<String> = requests
-            .iter()
-            .filter(|request| needs_index(request, &database))
-            .map(|request| request.name.clone())
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect();
+        let asked = requests.iter().filter(|request| needs_index(request, &database));
+        let asked = crate::in_order::set(asked.map(|request| request.name.clone()));
+        let asked: Vec<String> = asked.into_iter().collect();
         let policies = if asked.is_empty() { Default::default() } else { self.policies(&asked)? };
         let unheld = |name: &str| {
             requests.iter().any(|request| {

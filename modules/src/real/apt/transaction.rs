@@ -3,10 +3,7 @@
 //! What is impossible fails alone: when apt refuses the whole, the requests are tried one after the
 //! other in simulations, and the rest is installed without those that cannot be.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use cm_wire::Output;
 
@@ -423,16 +420,15 @@ impl Apt<'_> {
     fn run(&self, argv: Vec<String>, stdin: Option<Vec<u8>>, deadline: Instant) -> Result<Finished, Problem> {
         let program = format!("running `{}`", argv[..2.min(argv.len())].join(" "));
         // needrestart would restart services on its own; what restarts is said in the role.
-        let env: BTreeMap<String, String> = [
+        let env = [
             ("DEBIAN_FRONTEND", "noninteractive"),
             ("NEEDRESTART_SUSPEND", "1"),
             ("APT_LISTCHANGES_FRONTEND", "none"),
             ("APT_LISTBUGS_FRONTEND", "none"),
             ("UCF_FORCE_CONFFOLD", "1"),
-        ]
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect();
+        ];
+        let env =
+            crate::in_order::map(env.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())));
         self.commands.run(&Command { argv, env, stdin, ..Command::change(&[], deadline) }).doing(program)
     }
 }

@@ -198,7 +198,7 @@ impl Dnf<'_> {
             |verb: &[&str]| self.assume_no(&options, copy, verb, &words.install, transaction.deadline);
         let first = simulate(&["install"])?;
         if first.is_err() && !words.remove.is_empty() {
-            let leaving: BTreeSet<String> = words.remove.iter().map(|word| self.name_of(word)).collect();
+            let leaving = crate::in_order::set(words.remove.iter().map(|word| self.name_of(word)));
             if let Ok(erasing) = simulate(&["install", "--allowerasing"])?
                 && erasing.removed.is_subset(&leaving)
             {

@@ -5,7 +5,7 @@ mod output;
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -63,7 +63,7 @@ impl Zypper<'_> {
     fn read(&self) -> Result<Database, Problem> {
         let mut database = rpm::parse(&rpm::list(self.commands, self.root)?, rpm::native());
         let automatic = fs::read_to_string(self.root.join(AUTOMATIC)).unwrap_or_default();
-        let automatic: BTreeSet<&str> = automatic.lines().map(str::trim).collect();
+        let automatic = crate::in_order::set(automatic.lines().map(str::trim));
         let held = output::locked(&fs::read_to_string(self.root.join(HELD)).unwrap_or_default());
         for (name, entry) in database.entries_mut() {
             entry.manual = !automatic.contains(name);
