@@ -128,7 +128,7 @@ fn color(name: &str) -> String {
         name.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 20;
     let hue = if name.ends_with(KERNEL) {
         200 + spread
-    } else if name.contains("cm_") {
+    } else if name.contains("cm_") || name.contains("cm::") {
         10 + spread
     } else {
         40 + spread

@@ -46,17 +46,9 @@ const ENTRIES: &[&str] = &[
 
 /// Whether every stack begins with such functions.
 fn begins_all(call: &str) -> bool {
-    const C: &[&str] = &[
-        "_start",
-        "main",
-        "frame_dummy",
-        "__libc_start_main_impl",
-        "__libc_start_call_main",
-        "clone3",
-        "__clone3",
-        "start_thread",
-    ];
+    const C: &[&str] = &["_start", "main", "frame_dummy", "clone3", "__clone3", "start_thread"];
     C.contains(&call)
+        || call.starts_with("__libc_start")
         || (call != "std::thread::functions::available_parallelism"
             && krate(call).is_some_and(|of| ["std", "core", "alloc", "tokio", "__rustc"].contains(&of)))
 }
