@@ -7,6 +7,7 @@ mod again;
 mod barrier;
 mod first_look;
 mod guarding;
+mod nearest;
 mod orphans;
 mod ready_queue;
 mod remember;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::nearest::{Nearest, Role};
+
 /// How a task ended, as far as the tasks after it care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -32,6 +34,7 @@ pub struct ReadyQueue {
     left: Vec<u32>,
     state: Vec<State>,
     disturbed: Vec<bool>,
+    nearest: Nearest,
     ready: BTreeSet<u32>,
     running: usize,
     ended: usize,
@@ -59,6 +62,7 @@ impl ReadyQueue {
             left,
             state: vec![State::Waiting; count],
             disturbed: vec![false; count],
+            nearest: Nearest::default(),
             ready,
             running: 0,
             ended: 0,
@@ -103,22 +107,19 @@ impl ReadyQueue {
     }
 
     /// The nearest tasks before this one that changed something, in order.
-    #[must_use]
-    pub fn disturbers(&self, task: u32) -> Vec<u32> {
-        let mut found = BTreeSet::new();
-        let mut seen = BTreeSet::new();
-        let mut stack = self.before[task as usize].clone();
-        while let Some(earlier) = stack.pop() {
-            if !seen.insert(earlier) {
-                continue;
-            }
-            if self.state[earlier as usize] == State::Ended(Ending::Changed) {
-                found.insert(earlier);
-            } else if self.disturbed(earlier) {
-                stack.extend(&self.before[earlier as usize]);
-            }
-        }
-        found.into_iter().collect()
+    ///
+    /// What is found for the tasks between is kept for the next who asks: else each of many tasks at the end of a
+    /// long graph would walk all of it again.
+    pub fn disturbers(&mut self, task: u32) -> Vec<u32> {
+        let Self { before, state, disturbed, nearest, .. } = self;
+        let role = |task: u32| match state[task as usize] {
+            State::Ended(Ending::Changed) => Role::Changed,
+            _ if !disturbed[task as usize] => Role::Calm,
+            // It ended as it should, so all before it have ended, and what is found for it stays so.
+            State::Ended(Ending::Quiet) => Role::Settled,
+            _ => Role::Open,
+        };
+        nearest.of(task, before, role)
     }
 
     /// Ends a running task. After a failure, everything that depends on it ends too: the answer names
@@ -202,6 +203,24 @@ mod tests {
         assert_eq!(queue.disturbers(2), [0]);
     }
 
+    /// What [`ReadyQueue::disturbers`] means: a walk of its own each time.
+    fn walked(queue: &ReadyQueue, task: u32) -> Vec<u32> {
+        let mut found = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut stack = queue.before[task as usize].clone();
+        while let Some(earlier) = stack.pop() {
+            if !seen.insert(earlier) {
+                continue;
+            }
+            if queue.state[earlier as usize] == State::Ended(Ending::Changed) {
+                found.insert(earlier);
+            } else if queue.disturbed(earlier) {
+                stack.extend(&queue.before[earlier as usize]);
+            }
+        }
+        found.into_iter().collect()
+    }
+
     fn graphs() -> impl Strategy<Value = Vec<Vec<u32>>> {
         prop::collection::vec(prop::collection::vec(any::<u32>(), 0..4), 1..30).prop_map(|lists| {
             lists
@@ -219,6 +238,35 @@ mod tests {
     }
 
     proptest! {
+        /// Whoever asks, whenever, and however much of it is kept.
+        #[test]
+        fn the_disturbers_are_those_that_a_walk_finds(
+            before in graphs(), room in prop_oneof![Just(0), 1..20usize, Just(usize::MAX)],
+            kinds in prop::collection::vec(0..12u8, 30),
+            asked in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 30),
+        ) {
+            let mut queue = ReadyQueue::new(before.clone()).unwrap();
+            queue.nearest = Nearest::with_room(room);
+            loop {
+                let Some(task) = queue.ready().next() else { break };
+                let (aloud, other) = &asked[task as usize];
+                queue.start(task);
+                if *aloud {
+                    prop_assert_eq!(queue.disturbers(task), walked(&queue, task));
+                    let other = other.index(before.len()) as u32;
+                    prop_assert_eq!(queue.disturbers(other), walked(&queue, other));
+                }
+                queue.end(task, match kinds[task as usize] {
+                    0 => Ending::Failed,
+                    1..=4 => Ending::Changed,
+                    _ => Ending::Quiet,
+                });
+            }
+            for task in 0..before.len() as u32 {
+                prop_assert_eq!(queue.disturbers(task), walked(&queue, task));
+            }
+        }
+
         #[test]
         fn every_task_ends_once_and_never_before_what_it_waits_for(
             before in graphs(), choices in prop::collection::vec((any::<prop::sample::Index>(), 0..3u8, any::<bool>()), 200)

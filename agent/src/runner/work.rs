@@ -99,7 +99,7 @@ impl Runner<'_> {
         let mut results: Vec<Option<TaskEnd>> = Vec::with_capacity(tasks.len());
         let mut differing: Vec<Differing> = Vec::new();
         for (place, &task) in tasks.iter().enumerate() {
-            let (disturbed, disturbers, notices) = self.circumstances(task);
+            let (disturbed, notices) = self.circumstances(task);
             let slot = &self.slots[task as usize];
             let seen = self.with_context(task as usize, &notices, disturbed, false, &|context| {
                 slot.resource.look(context)
@@ -117,7 +117,8 @@ impl Runner<'_> {
                     Some(done(Outcome::Changed, first))
                 }
                 Ok(Seen::Unknown) if self.begin.mode == Mode::Plan => {
-                    Some(done(Outcome::Unknown { because: disturbers }, Vec::new()))
+                    let because = self.progress().queue.disturbers(task);
+                    Some(done(Outcome::Unknown { because }, Vec::new()))
                 }
                 Ok(Seen::Differs(now)) if verifying => Some(done(Outcome::Changed, now)),
                 Ok(Seen::Differs(now)) => {
@@ -139,17 +140,16 @@ impl Runner<'_> {
         results.into_iter().map(|result| result.unwrap_or_else(lost)).collect()
     }
 
-    fn circumstances(&self, task: u32) -> (bool, Vec<u32>, Vec<(Notice, String)>) {
+    fn circumstances(&self, task: u32) -> (bool, Vec<(Notice, String)>) {
         let progress = self.progress();
         let disturbed = progress.queue.disturbed(task);
-        let disturbers = if disturbed { progress.queue.disturbers(task) } else { Vec::new() };
         let mut notices = self.slots[task as usize].owed.clone();
         for notice in &progress.notices[task as usize] {
             if !notices.contains(notice) {
                 notices.push(notice.clone());
             }
         }
-        (disturbed, disturbers, notices)
+        (disturbed, notices)
     }
 
     fn change(&self, differing: &[Differing]) -> Vec<TaskEnd> {
