@@ -1,7 +1,7 @@
 //! A process that plans once and tells what it took: section `planning` starts this program again for each figure,
 //! so that each has a process's memory of its own.
 
-use std::{path::Path, time::Instant};
+use std::{fs, path::Path, time::Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use cm_plan::{FactsBook, HostPlan, LoadOptions, Project, Request};
@@ -40,6 +40,9 @@ pub struct Planned {
     pub read: f64,
     /// Seconds to render and compile the plans of all hosts.
     pub compile: f64,
+    /// The most memory this process had since it began as this program, KiB. What is told of ended processes
+    /// (`ru_maxrss`) is no less than what the program had that started them, which hides small ones.
+    pub peak: u64,
 }
 
 /// Plans if the command line says so; prints one line of JSON, a [`Planned`].
@@ -88,7 +91,15 @@ pub fn plan(folder: &Path, kept: Kept) -> Result<Planned> {
     }
     let compile = began.elapsed().as_secs_f64();
     drop(plans);
-    Ok(Planned { tasks, read, compile })
+    Ok(Planned { tasks, read, compile, peak: peak()? })
+}
+
+/// KiB.
+fn peak() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status").context("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    kib.context("the kernel does not tell VmHWM")?.trim().parse().context("VmHWM")
 }
 
 /// What hosts tell of themselves: enough that no task is left out.

@@ -180,7 +180,7 @@ impl Place<'_> {
             read.push(planned.read);
             compile.push(planned.compile);
             cpu.push(ended.cost.cpu.as_secs_f64());
-            peak.push(kib(ended.cost.peak_kib));
+            peak.push(kib(planned.peak));
             counted = planned.tasks;
         }
         ensure!(counted == hosts * tasks, "{hosts} × {tasks} tasks should be planned, and {counted} were");
