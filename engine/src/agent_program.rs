@@ -155,8 +155,7 @@ mod tests {
     #[test]
     fn a_released_agent_is_small_on_the_wire() {
         let limit = match env!("CM_AGENT_PROFILE") {
-            "smallest" => 1_000_000,
-            "agent" => 1_500_000,
+            "smallest" | "agent" => 1_000_000,
             _ => return,
         };
         let programs = AgentPrograms::load(&[]).unwrap();
