@@ -7,7 +7,6 @@
 //! (a panic aborts and tells its message and place), Rust prints and parses by itself, and names of hosts are not
 //! resolved by C. The linker takes the first definition where another version of the C library has one too.
 #![expect(unsafe_code, reason = "symbols of the C library have names that are not mangled")]
-#![expect(clippy::missing_const_for_fn, reason = "they are called from C")]
 
 use std::ffi::{c_char, c_int, c_void};
 
