@@ -51,13 +51,14 @@ fn main() {
     let packed = packer.finish().expect("memory can be written");
     fs::write(out.join("cm-agent.gz"), packed).expect("OUT_DIR can be written");
     fs::write(out.join("cm-agent.xz"), pack_tight(&program)).expect("OUT_DIR can be written");
+    fs::write(out.join("cm-agent.deb"), debian_package(&program)).expect("OUT_DIR can be written");
     println!("cargo::rustc-env=CM_AGENT_DIGEST={}", if program.is_empty() { "" } else { &digest });
     println!("cargo::rustc-env=CM_AGENT_PROFILE={name}");
     println!("cargo::rustc-env=CM_AGENT_SIZE={}", program.len());
     println!("cargo::rustc-env=CM_AGENT_ARCH={}", env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it"));
 }
 
-/// Packs as xz, so that what has 8 MB of memory can unpack it, busybox among them (no CRC-64 there).
+/// Packs as xz, so that what has 8 MB of memory can unpack it.
 fn pack_tight(program: &[u8]) -> Vec<u8> {
     let released = env::var("PROFILE").as_deref() == Ok("release");
     let mut options = XzOptions::with_preset(if released { 9 } else { 1 });
@@ -74,6 +75,50 @@ fn pack_tight(program: &[u8]) -> Vec<u8> {
     let mut packer = XzWriter::new(Vec::new(), options).expect("the options are valid");
     packer.write_all(program).expect("memory can be written");
     packer.finish().expect("memory can be written")
+}
+
+/// As a Debian package of one file (deb(5)): dpkg unpacks xz without the program of that name, which a small
+/// Debian does not have. Nobody installs it, so it has nothing to say of itself.
+fn debian_package(program: &[u8]) -> Vec<u8> {
+    const BLOCK: usize = 512;
+    let mut archive = tar_header(program.len()).to_vec();
+    archive.extend(program);
+    // To the end of the block, and two empty ones for the end of the archive.
+    archive.resize(archive.len().next_multiple_of(BLOCK) + 2 * BLOCK, 0);
+    let mut package = b"!<arch>\n".to_vec();
+    let members: [(&str, &[u8]); 3] = [
+        ("debian-binary", b"2.0\n"),
+        ("control.tar", &[0; 2 * BLOCK]),
+        ("data.tar.xz", &pack_tight(&archive)),
+    ];
+    for (name, bytes) in members {
+        package.extend(
+            format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, bytes.len()).bytes(),
+        );
+        package.extend(bytes);
+        package.resize(package.len().next_multiple_of(2), b'\n');
+    }
+    package
+}
+
+/// The header of a file of this size in an archive (tar(5), "POSIX ustar Archives").
+fn tar_header(size: usize) -> [u8; 512] {
+    let mut header = [0; 512];
+    let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+    put(0, "cm-agent");
+    put(100, "0000700\0");
+    put(108, "0000000\0");
+    put(116, "0000000\0");
+    put(124, &format!("{size:011o}\0"));
+    put(136, "00000000000\0");
+    // The checksum is that of a header with blanks in its place.
+    put(148, "        ");
+    put(156, "0");
+    put(257, "ustar\0");
+    put(263, "00");
+    let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    header
 }
 
 /// How the agent is built.

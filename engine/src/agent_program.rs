@@ -19,7 +19,14 @@ pub struct AgentProgram {
     /// Its size in bytes, unpacked.
     pub size: usize,
     gz: Packed,
-    xz: Option<Packed>,
+    tight: Option<Tight>,
+}
+
+/// What only a build of `cm` takes the time to make.
+#[derive(Clone)]
+struct Tight {
+    xz: Packed,
+    deb: Packed,
 }
 
 /// Bytes that lie in the program `cm` itself, or were packed now; never copied.
@@ -34,6 +41,8 @@ pub enum Form {
     Gz,
     /// Packed by xz.
     Xz,
+    /// Packed by xz in a Debian package: dpkg unpacks it where there is no xz.
+    Deb,
 }
 
 impl Form {
@@ -44,19 +53,21 @@ impl Form {
             Self::Raw => "raw",
             Self::Gz => "gz",
             Self::Xz => "xz",
+            Self::Deb => "deb",
         }
     }
 }
 
 impl AgentProgram {
-    /// The smallest form that a node can unpack which says that it knows these (`raw,gz,xz`), and its bytes.
+    /// The smallest form that a node can unpack which says that it knows these (`raw,gz,deb,xz`), and its bytes.
     ///
     /// # Errors
     /// When what was packed is damaged.
     pub fn smallest(&self, known: &str) -> io::Result<(Form, Cow<'_, [u8]>)> {
         let knows = |form: Form| known.split(',').any(|word| word == form.word());
-        match &self.xz {
-            Some(xz) if knows(Form::Xz) => Ok((Form::Xz, Cow::Borrowed(&***xz))),
+        match &self.tight {
+            Some(tight) if knows(Form::Xz) => Ok((Form::Xz, Cow::Borrowed(&**tight.xz))),
+            Some(tight) if knows(Form::Deb) => Ok((Form::Deb, Cow::Borrowed(&**tight.deb))),
             _ if knows(Form::Gz) => Ok((Form::Gz, Cow::Borrowed(&**self.gz))),
             _ => Ok((Form::Raw, Cow::Owned(self.unpacked()?))),
         }
@@ -91,8 +102,10 @@ impl AgentPrograms {
             let size = env!("CM_AGENT_SIZE").parse().unwrap_or(0);
             let gz: &'static [u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cm-agent.gz"));
             let xz: &'static [u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cm-agent.xz"));
+            let deb: &'static [u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cm-agent.deb"));
             let packed = |bytes| Arc::new(Cow::Borrowed(bytes));
-            let program = AgentProgram { digest, size, gz: packed(gz), xz: Some(packed(xz)) };
+            let tight = Some(Tight { xz: packed(xz), deb: packed(deb) });
+            let program = AgentProgram { digest, size, gz: packed(gz), tight };
             programs.by_arch.insert(env!("CM_AGENT_ARCH").to_owned(), program);
         }
         for folder in folders {
@@ -131,7 +144,7 @@ fn pack(file: &Path) -> io::Result<AgentProgram> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     packer.write_all(&program)?;
     let gz = Arc::new(Cow::Owned(packer.finish()?));
-    Ok(AgentProgram { digest: Digest::of(&program), size: program.len(), gz, xz: None })
+    Ok(AgentProgram { digest: Digest::of(&program), size: program.len(), gz, tight: None })
 }
 
 #[cfg(test)]
@@ -144,8 +157,10 @@ mod tests {
         fs::write(folder.path().join("program"), "the program").unwrap();
         let mut program = pack(&folder.path().join("program")).unwrap();
         assert_eq!(program.smallest("raw,gz,xz").unwrap().0, Form::Gz);
-        program.xz = Some(Arc::new(Cow::Borrowed(&b"packed"[..])));
-        assert_eq!(program.smallest("raw,gz,xz").unwrap(), (Form::Xz, Cow::Borrowed(&b"packed"[..])));
+        let packed = |bytes: &'static [u8]| Arc::new(Cow::Borrowed(bytes));
+        program.tight = Some(Tight { xz: packed(b"packed"), deb: packed(b"wrapped") });
+        assert_eq!(program.smallest("raw,gz,deb,xz").unwrap(), (Form::Xz, Cow::Borrowed(&b"packed"[..])));
+        assert_eq!(program.smallest("raw,gz,deb").unwrap(), (Form::Deb, Cow::Borrowed(&b"wrapped"[..])));
         assert_eq!(program.smallest("raw,gz").unwrap().0, Form::Gz);
         assert_eq!(program.smallest("raw").unwrap(), (Form::Raw, Cow::Borrowed(&b"the program"[..])));
         assert_eq!(program.smallest("anything").unwrap().0, Form::Raw);
@@ -160,8 +175,10 @@ mod tests {
         };
         let programs = AgentPrograms::load(&[]).unwrap();
         for program in programs.all() {
-            let (_, bytes) = program.smallest("raw,gz,xz").unwrap();
-            assert!(bytes.len() < limit, "{} bytes", bytes.len());
+            for known in ["raw,gz,xz", "raw,gz,deb"] {
+                let (form, bytes) = program.smallest(known).unwrap();
+                assert!(bytes.len() < limit, "{} bytes as {}", bytes.len(), form.word());
+            }
         }
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! The script is the only shell code of ours that ever runs on a node. It uses `/bin/sh`, and, where the agent must
 //! be received, `uname`, `mkdir`, `head`, `rm` and, if there is one, `xz` (of XZ Utils: busybox's cannot unpack what
-//! we pack) or `gzip`.
+//! we pack), `dpkg-deb` with `tar`, or `gzip`.
 
 use crate::AgentPrograms;
 
@@ -31,7 +31,7 @@ pub enum Become {
 pub const SUDO_PROMPT: &str = "cm-sudo-password:";
 
 /// The line with which the node asks for the agent: this word, architecture, and the forms it can unpack with commas
-/// between them: `raw`, `gz`, `xz`.
+/// between them: `raw`, `gz`, `deb`, `xz`.
 pub const NEED: &[u8] = b"cm-need ";
 
 /// Exit statuses of the script.
@@ -82,13 +82,15 @@ pub fn command(programs: &AgentPrograms, rights: Become) -> String {
          echo \"$p is a link, no folder, or of another user\" >&2; exit {not_ours}; done; }}; c; \
          for h in {known}; do a=$d/cm-agent-$h; \
          [ -x \"$a\" ] && [ -O \"$a\" ] && [ ! -L \"$a\" ] && exec \"$a\" session; done; \
-         z=raw; command -v gzip >/dev/null 2>&1 && z=$z,gz; case $(xz -V 2>/dev/null) in *Utils*) z=$z,xz;; esac; \
+         z=raw; command -v gzip >/dev/null 2>&1 && z=$z,gz; command -v dpkg-deb >/dev/null 2>&1 && command -v tar >/dev/null 2>&1 && z=$z,deb; \
+         case $(xz -V 2>/dev/null) in *Utils*) z=$z,xz;; esac; \
          echo \"cm-need $(uname -m) $z\"; \
          read -r h s z || exit {not_sent}; [ \"$h\" = none ] && exit {not_sent}; \
          mkdir -p \"$d\" || exit {no_folder}; c; \
-         t=$d/.cm-agent-$h.$$; \
-         case $z in gz) u=gzip;; xz) u=xz;; *) u=;; esac; \
-         if [ -n \"$u\" ]; then head -c \"$s\" | $u -dc >\"$t\"; else head -c \"$s\" >\"$t\"; fi || {{ rm -f \"$t\"; exit {no_write}; }}; \
+         t=$d/.cm-agent-$h.$$; p=$d/.cm-agent-$h.deb.$$; \
+         case $z in gz) head -c \"$s\" | gzip -dc >\"$t\";; xz) head -c \"$s\" | xz -dc >\"$t\";; \
+         deb) head -c \"$s\" >\"$p\" && dpkg-deb --fsys-tarfile \"$p\" | tar -xOf - >\"$t\";; \
+         *) head -c \"$s\" >\"$t\";; esac || {{ rm -f \"$t\" \"$p\"; exit {no_write}; }}; rm -f \"$p\"; \
          chmod 700 \"$t\" || exit {no_write}; \
          \"$t\" install \"$h\" \"$d/cm-agent-$h\" || {{ r=$?; rm -f \"$t\"; [ $r = 3 ] && exit {no_write}; exit {no_start}; }}; \
          exec \"$d/cm-agent-$h\" session",
@@ -180,14 +182,17 @@ mod tests {
     fn an_agent_is_received_in_every_form_the_node_can_unpack() {
         use std::io::Write as _;
         let program = b"#!/bin/sh\n[ \"$1\" = session ] && echo started && exit\nmv \"$0\" \"$3\"\n";
-        for (form, packer) in [("raw", "cat"), ("gz", "gzip -9"), ("xz", "xz -9")] {
+        // As dpkg makes one; ours is made without it, and tried on hosts.
+        let deb = "d=$(mktemp -d); mkdir \"$d/DEBIAN\"; cat >\"$d/cm-agent\"; \
+                   printf 'Package: a\\nVersion: 1\\nArchitecture: all\\nMaintainer: a\\nDescription: a\\n' >\"$d/DEBIAN/control\"; \
+                   dpkg-deb -Zxz --build \"$d\" \"$d.deb\" >&2; cat \"$d.deb\"; rm -r \"$d\" \"$d.deb\"";
+        for (form, packer) in [("raw", "cat"), ("gz", "gzip -9"), ("xz", "xz -9"), ("deb", deb)] {
             let home = tempfile::tempdir().unwrap();
             let file = home.path().join("program");
             std::fs::write(&file, program).unwrap();
-            let pack = format!("{packer} <\"$1\"");
             let packed = std::process::Command::new("sh")
-                .args(["-c", &pack, "sh"])
-                .arg(&file)
+                .args(["-c", packer])
+                .stdin(std::fs::File::open(&file).unwrap())
                 .output()
                 .unwrap()
                 .stdout;
@@ -200,8 +205,16 @@ mod tests {
             stdin.write_all(&packed).unwrap();
             let output = child.wait_with_output().unwrap();
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            let asked = format!("cm-need {} raw,gz,xz\n", std::env::consts::ARCH);
-            assert_eq!(said, format!("{asked}started\n"), "{form}");
+            let asked = format!("cm-need {} raw,gz", std::env::consts::ARCH);
+            let (need, rest) = said.split_once('\n').unwrap();
+            assert!(need.starts_with(&asked), "{need}");
+            if need.contains(form) {
+                assert_eq!(rest, "started\n", "{form}");
+                let folder = home.path().join(".cache/cm");
+                let left: Vec<_> =
+                    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+                assert_eq!(left, ["cm-agent-abc"], "{form}");
+            }
         }
     }
 
