@@ -10,7 +10,7 @@
 //!
 //! The script is the only shell code of ours that ever runs on a node. It uses `/bin/sh`, and, where the agent must
 //! be received, `uname`, `mkdir`, `head`, `rm` and, if there is one, `xz` (of XZ Utils: busybox's cannot unpack what
-//! we pack), `dpkg-deb` with `tar`, or `gzip`.
+//! we pack), `dpkg-deb` (of dpkg: busybox has one, too) with `tar`, or `gzip`.
 
 use crate::AgentPrograms;
 
@@ -82,7 +82,7 @@ pub fn command(programs: &AgentPrograms, rights: Become) -> String {
          echo \"$p is a link, no folder, or of another user\" >&2; exit {not_ours}; done; }}; c; \
          for h in {known}; do a=$d/cm-agent-$h; \
          [ -x \"$a\" ] && [ -O \"$a\" ] && [ ! -L \"$a\" ] && exec \"$a\" session; done; \
-         z=raw; command -v gzip >/dev/null 2>&1 && z=$z,gz; command -v dpkg-deb >/dev/null 2>&1 && command -v tar >/dev/null 2>&1 && z=$z,deb; \
+         z=raw; command -v gzip >/dev/null 2>&1 && z=$z,gz; case $(LC_ALL=C dpkg-deb --version 2>/dev/null) in *backend*) command -v tar >/dev/null 2>&1 && z=$z,deb;; esac; \
          case $(xz -V 2>/dev/null) in *Utils*) z=$z,xz;; esac; \
          echo \"cm-need $(uname -m) $z\"; \
          read -r h s z || exit {not_sent}; [ \"$h\" = none ] && exit {not_sent}; \

@@ -12,7 +12,8 @@ use std::{
 };
 
 use cm_state::{
-    AuditEntry, ControllerId, HostState, NodeUpdate, RedbStore, RunId, RunMode, RunState, Store, TaskFilter,
+    AuditEntry, ControllerId, HostState, NodeUpdate, RedbStore, Retention, RunId, RunMode, RunState, Store,
+    TaskFilter,
 };
 use sample::{NOON, finish, minutes, new_run, noise64, varied};
 
@@ -62,8 +63,28 @@ fn child() {
             }
             store.nodes().unwrap();
         }),
+        "forget until killed" => loop {
+            (0..3).for_each(|_| whole_run(&store));
+            store.prune(&Retention { most: Some(2), ..FEW }).unwrap();
+            store.compact().unwrap();
+        },
         other => panic!("{other}"),
     }
+}
+
+/// What is kept where much is forgotten.
+const FEW: Retention =
+    Retention { keep_newest: Some(KEPT), started_before: None, largest: None, least: 0, most: None };
+const KEPT: usize = 6;
+/// Hosts and tasks of a run that is forgotten.
+const LARGE: (usize, usize) = (4, 30);
+
+/// A run of some size that is told once it is whole.
+fn whole_run(store: &RedbStore) {
+    let id = store.begin_run(&new_run(RunMode::Apply, NOON, &[])).unwrap();
+    let records: Vec<_> = (0..LARGE.0).map(|host| sample::large(&id, host, LARGE.1, 1)).collect();
+    store.finish_run(&id, &records, &finish(RunState::Changed, minutes(1))).unwrap();
+    aloud("whole", &id);
 }
 
 /// Tells the parent.
@@ -198,6 +219,52 @@ fn what_was_promised_outlives_a_kill_at_any_moment() {
         assert_eq!(closed, open);
     }
     assert!(killed_while_open > 2, "only {killed_while_open} were killed while they had the file open");
+}
+
+#[test]
+fn a_kill_while_it_forgets_or_compacts_leaves_whole_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state.redb");
+    let (mut killed_while_open, mut all) = (0, Vec::new());
+    for round in 0..60 {
+        if killed_while_open >= 8 {
+            break;
+        }
+        let mut process = Process::start("forget until killed", "", &file);
+        let mut output = process.output();
+        let mut said = Vec::new();
+        while said.len() < 3 + round % 4 {
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            said.extend(line.trim().strip_prefix("whole ").map(str::to_owned));
+        }
+        std::thread::sleep(Duration::from_micros(noise64(round as u64) % 30_000));
+        process.0.kill().unwrap();
+        process.0.wait().unwrap();
+        let rest = output.lines().map_while(Result::ok);
+        said.extend(rest.filter_map(|line| line.trim().strip_prefix("whole ").map(str::to_owned)));
+        killed_while_open += usize::from(std::fs::read(&file).is_ok_and(|bytes| bytes[9] & 2 != 0));
+
+        let store = RedbStore::open(&file).unwrap();
+        store.check().unwrap();
+        store.close_interrupted(minutes(5)).unwrap();
+        let runs = store.runs(usize::MAX).unwrap();
+        for run in runs.iter().filter(|run| run.state == RunState::Changed) {
+            let results = store.run_results(&run.id, TaskFilter::All).unwrap();
+            assert_eq!((results.len(), store.run_hosts(&run.id).unwrap().len()), (LARGE.0, LARGE.0));
+            assert!(results.iter().all(|host| host.tasks.len() == LARGE.1), "{}", run.id);
+        }
+        // The newest are never forgotten.
+        for id in said.iter().rev().take(KEPT) {
+            assert!(runs.iter().any(|run| run.id.as_str() == id), "{id} is lost");
+        }
+        all.extend(said);
+        store.compact().unwrap();
+        assert_eq!(store.runs(usize::MAX).unwrap(), runs);
+    }
+    assert!(killed_while_open > 2, "only {killed_while_open} were killed while they had the file open");
+    let left = RedbStore::open(&file).unwrap().runs(usize::MAX).unwrap().len();
+    assert!(left < all.len(), "{left} of {} runs: nothing was forgotten", all.len());
 }
 
 #[test]
