@@ -21,6 +21,8 @@ const PREAMBLE_LIMIT: usize = 256 * 1024;
 const HELLO_LIMIT: Duration = Duration::from_secs(60);
 /// Time for all of it, the sending of the agent over a slow link included.
 const START_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// The longest pause before a session is asked for again that was refused right after another one.
+const SESSION_PAUSE: Duration = Duration::from_millis(1000);
 /// What is told of the words of a node that did not start the agent, in bytes.
 const WORDS: usize = 4096;
 /// The longest name of an architecture, in bytes.
@@ -218,13 +220,25 @@ pub async fn start(connection: &mut Connection, start: &Start<'_>) -> Result<Sta
 }
 
 async fn begin(connection: &mut Connection, start: &Start<'_>) -> Result<Started, AgentError> {
-    if let Some(direct) = bootstrap::direct(start.programs, start.rights) {
-        match launch(connection, &direct, start).await {
-            Err(error) if error.may_be_missing() => {}
+    let script = bootstrap::command(start.programs, start.rights);
+    let Some(direct) = bootstrap::direct(start.programs, start.rights) else {
+        return launch(connection, &script, start).await;
+    };
+    match launch(connection, &direct, start).await {
+        Err(error) if error.may_be_missing() => {}
+        ended => return ended,
+    }
+    let mut pause = Duration::from_millis(10);
+    loop {
+        match launch(connection, &script, start).await {
+            // With `MaxSessions 1` sshd takes another session only some time after it has closed the last.
+            Err(AgentError::Session(SessionError::NotOpened { .. })) if pause < SESSION_PAUSE => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
             ended => return ended,
         }
     }
-    launch(connection, &bootstrap::command(start.programs, start.rights), start).await
 }
 
 async fn launch(
