@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cm_tests::{
-    Hosts, Repository,
+    Hosts, Repository, eventually,
     faults::{AGENT, Shell, chain, no_agent, recovers, tells, unchain},
 };
 
@@ -121,20 +121,29 @@ fn killed_while_it_is_sent() {
     let repository = repository(hosts);
     unchain(hosts, HOST, "chain");
     let mut shell = Shell::on(hosts, HOST);
+    let mut hit = 0;
     for milliseconds in [0, 5, 10, 20, 40] {
-        hosts.sh(HOST, "rm -rf /var/lib/cm/agent");
+        hosts.sh(HOST, "rm -rf /var/lib/cm/agent /run/hunt.over /run/hunt.ended");
         let mut run = repository.watch("apply chain on agents");
         run.until(|event| event["event"] == "connecting");
         // The shell that receives it, as soon as it is there, and what it has started.
         shell.say(&format!(
-            "until pkill -9 -f 'cm-need '; do sleep 0.001; done; sleep 0.0{milliseconds:02}; pkill -9 -x head; pkill -9 -x gzip"
+            "until pkill -9 -f 'cm-need ' || [ -e /run/hunt.over ]; do :; done; sleep 0.0{milliseconds:02}; \
+             [ -e /run/hunt.over ] || for p in head gzip dpkg-deb tar; do pkill -9 -x $p; done; touch /run/hunt.ended"
         ));
         let ran = run.finish();
         assert!(matches!(ran.code, Some(0 | 4)), "{}", ran.said());
+        hit += usize::from(ran.code == Some(4));
+        // It must not hunt what comes now.
+        hosts.sh(HOST, "touch /run/hunt.over");
+        eventually("the hunt's end", Duration::from_secs(10), || {
+            hosts.holds(HOST, "test -e /run/hunt.ended").then_some(())
+        });
         // What a loss of power would leave of it.
         hosts.sh(HOST, "mkdir -p -m 700 /var/lib/cm/agent; head -c 1000000 /dev/zero > /var/lib/cm/agent/.cm-agent-0123.999999999");
         no_agent(hosts, HOST, Duration::from_secs(10));
         hosts.sh(HOST, "rm -f /var/lib/cm/agent/cm-agent-*");
         recovers(hosts, &repository, HOST, "chain on agents");
     }
+    assert!(hit > 0, "none was killed in time");
 }
