@@ -313,8 +313,7 @@ fn revert(state: &StateDir, orders: &Orders, said: &mut Vec<String>) -> Result<(
             results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(result);
         }
     };
-    let (outbox, _writer) = Outbox::start(io::sink(), std::sync::Arc::default());
-    let store = ContentStore::new(state.spool(), outbox);
+    let store = ContentStore::new(state.spool(), Outbox::to_nobody());
     store.close();
     let contents = FromJournal { journal: &journal, store: &store };
     let around = Surroundings {
@@ -323,6 +322,7 @@ fn revert(state: &StateDir, orders: &Orders, said: &mut Vec<String>) -> Result<(
         contents: &contents,
         store: &store,
         send: &send,
+        flush: &|| {},
         announce: &|_| {},
         guard: None,
         looked: &|_| {},

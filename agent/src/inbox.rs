@@ -1,6 +1,6 @@
 //! What has come from the controller and was not taken yet.
 
-use std::io::{self, Read};
+use std::{io, os::fd::AsFd};
 
 /// Read at once, in bytes, at least.
 const READ: usize = 64 * 1024;
@@ -32,7 +32,11 @@ impl Inbox {
     ///
     /// # Errors
     /// What reading returns; what is there stays.
-    pub fn read_from(&mut self, input: &mut impl Read) -> io::Result<usize> {
+    pub fn read_from(&mut self, input: &impl AsFd) -> io::Result<usize> {
+        self.take_in(|place| Ok(rustix::io::read(input, place)?))
+    }
+
+    fn take_in(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
         if self.begin == self.end {
             (self.begin, self.end) = (0, 0);
             if self.bytes.len() > KEPT {
@@ -42,7 +46,7 @@ impl Inbox {
         if self.bytes.len() - self.end < READ {
             self.make_room();
         }
-        let count = input.read(&mut self.bytes[self.end..])?;
+        let count = read(&mut self.bytes[self.end..])?;
         self.end += count;
         Ok(count)
     }
@@ -51,6 +55,10 @@ impl Inbox {
         // Each byte is moved once on average: half of the buffer was taken before its rest is moved.
         if self.begin < self.bytes.len() / 2 || self.bytes.len() < 2 * READ {
             let size = (2 * self.bytes.len()).max(READ);
+            if self.bytes.is_empty() {
+                // Memory that the kernel has yet to give is zero already: most of it is never touched.
+                self.bytes = vec![0; size];
+            }
             self.bytes.resize(size, 0);
         }
         if self.begin > 0 {
@@ -63,6 +71,8 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     #[test]
@@ -76,7 +86,7 @@ mod tests {
         let (mut inbox, mut input, mut got) = (Inbox::default(), &sent[..], Vec::new());
         while !input.is_empty() {
             let some = next(200_000);
-            let count = inbox.read_from(&mut (&mut input).take(some as u64)).unwrap();
+            let count = inbox.take_in(|place| input.by_ref().take(some as u64).read(place)).unwrap();
             assert!(count > 0);
             // Now and then much gathers, as in a large frame.
             if next(10) > 2 && !inbox.waiting().is_empty() {
@@ -88,7 +98,7 @@ mod tests {
         got.extend_from_slice(inbox.waiting());
         assert!(got == sent);
         inbox.take(inbox.waiting().len());
-        assert_eq!(inbox.read_from(&mut input).unwrap(), 0);
+        assert_eq!(inbox.take_in(|place| input.read(place)).unwrap(), 0);
         assert!(inbox.bytes.len() <= KEPT, "{} bytes", inbox.bytes.len());
     }
 
@@ -96,7 +106,7 @@ mod tests {
     fn small_messages_need_little() {
         let mut inbox = Inbox::default();
         for _ in 0..1000 {
-            inbox.read_from(&mut &[1; 1000][..]).unwrap();
+            inbox.take_in(|place| (&[1; 1000][..]).read(place)).unwrap();
             inbox.take(1000);
         }
         assert_eq!(inbox.bytes.len(), READ);

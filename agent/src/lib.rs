@@ -20,6 +20,7 @@ pub mod programs;
 pub mod restart;
 pub mod runner;
 pub mod session;
+mod settled;
 pub mod standing;
 pub mod state_dir;
 pub mod traces;

@@ -18,7 +18,12 @@ fn main() {
             // What the agent starts (package scripts!) must not inherit the starting script's tight mask.
             rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
             let state = StateDir::default_for_user();
-            session::serve(std::io::stdin(), std::io::stdout(), state);
+            if let Err(error) = session::serve(std::io::stdin(), std::io::stdout(), state) {
+                eprintln!(
+                    "cm-agent cannot work: the node has no memory, threads or file numbers left for it: {error}"
+                );
+                std::process::exit(3);
+            }
             // Threads may hang in a write to a controller that is gone; the work itself has ended.
             std::process::exit(0);
         }

@@ -1,7 +1,7 @@
 //! What the agent says, in order, from any thread; written by one thread so that nobody waits for the wire.
 
 use std::{
-    io::Write,
+    io::{self, Write},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,39 +10,71 @@ use std::{
     time::Duration,
 };
 
-use cm_wire::{Change, Event, FromAgent, Redactor, Touched, encode};
+use cm_wire::{AGENT_MARK, Change, Event, FromAgent, Redactor, Touched, encode};
 
-/// Messages go out at least this often while a run lasts, so that silence means a broken link.
+/// Messages go out at least this often once something was asked, so that silence means a broken link. Not before: what
+/// asks might never arrive.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Bytes of the buffer that stay between messages.
+const KEPT: usize = 64 * 1024;
 
 /// The sending half; cheap to clone.
 #[derive(Clone)]
 pub struct Outbox {
-    sender: Sender<FromAgent>,
-    resting: Arc<AtomicBool>,
+    sender: Sender<Vec<FromAgent>>,
+    pace: Arc<Pace>,
+}
+
+/// Whether signs of life go out.
+#[derive(Default)]
+struct Pace {
+    asked: AtomicBool,
+    resting: AtomicBool,
 }
 
 impl Outbox {
-    /// Starts the writing thread. `gone` is set when the other side no longer reads.
+    /// Starts the writing thread, which says that an agent is here before all else. `gone` is set when the other
+    /// side no longer reads.
+    ///
+    /// # Errors
+    /// When the node has no room for a thread.
     pub fn start(
         output: impl Write + Send + 'static,
         gone: Arc<AtomicBool>,
-    ) -> (Self, std::thread::JoinHandle<()>) {
+    ) -> io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (sender, receiver) = channel();
-        let resting = Arc::new(AtomicBool::new(false));
-        let rests = Arc::clone(&resting);
-        let writer = std::thread::spawn(move || write_all(output, &receiver, &gone, &rests));
-        (Self { sender, resting }, writer)
+        let pace = Arc::new(Pace::default());
+        let paced = Arc::clone(&pace);
+        let writer =
+            std::thread::Builder::new().spawn(move || write_all(output, &receiver, &gone, &paced))?;
+        Ok((Self { sender, pace }, writer))
+    }
+
+    /// One that nobody reads.
+    #[must_use]
+    pub fn to_nobody() -> Self {
+        Self { sender: channel().0, pace: Arc::default() }
+    }
+
+    /// The other side waits for an answer.
+    pub fn asked(&self) {
+        self.pace.asked.store(true, Ordering::SeqCst);
     }
 
     /// From the next message on nothing goes out but what is sent, or again a sign of life every few seconds.
     pub fn rest(&self, rests: bool) {
-        self.resting.store(rests, Ordering::SeqCst);
+        self.pace.resting.store(rests, Ordering::SeqCst);
     }
 
     /// Queues a message; one that nobody will read is dropped.
     pub fn send(&self, message: FromAgent) {
-        let _ = self.sender.send(message);
+        self.send_together(vec![message]);
+    }
+
+    /// Queues messages that go out in one write, as far as they fit.
+    pub fn send_together(&self, messages: Vec<FromAgent>) {
+        let _ = self.sender.send(messages);
     }
 }
 
@@ -89,36 +121,34 @@ pub fn redact(event: Event, redactor: &Redactor) -> Event {
     }
 }
 
-fn write_all(
-    mut output: impl Write,
-    receiver: &Receiver<FromAgent>,
-    gone: &AtomicBool,
-    resting: &AtomicBool,
-) {
+fn write_all(mut output: impl Write, receiver: &Receiver<Vec<FromAgent>>, gone: &AtomicBool, pace: &Pace) {
+    let mut bytes = AGENT_MARK.to_vec();
     loop {
-        let next = if resting.load(Ordering::SeqCst) {
+        let next = if pace.resting.load(Ordering::SeqCst) {
             receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
         } else {
             receiver.recv_timeout(HEARTBEAT)
         };
         let mut messages = match next {
-            Ok(first) => vec![first],
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) if !pace.asked.load(Ordering::SeqCst) => continue,
             Err(RecvTimeoutError::Timeout) => vec![FromAgent::Alive],
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        messages.extend(receiver.try_iter());
-        let bytes = join(messages);
+        messages.extend(receiver.try_iter().flatten());
+        join(messages, &mut bytes);
         if output.write_all(&bytes).and_then(|()| output.flush()).is_err() {
             gone.store(true, Ordering::SeqCst);
             return;
         }
+        bytes.clear();
+        bytes.shrink_to(KEPT);
     }
 }
 
 /// Encodes messages; neighbouring events share a frame, up to a size that keeps frames far below the limit.
-fn join(messages: Vec<FromAgent>) -> Vec<u8> {
+fn join(messages: Vec<FromAgent>, bytes: &mut Vec<u8>) {
     const EVENTS_IN_A_FRAME: usize = 64;
-    let mut bytes = Vec::new();
     let mut events: Vec<Event> = Vec::new();
     let flush = |events: &mut Vec<Event>, bytes: &mut Vec<u8>| {
         if !events.is_empty() {
@@ -131,18 +161,17 @@ fn join(messages: Vec<FromAgent>) -> Vec<u8> {
                 for event in more {
                     events.push(event);
                     if events.len() == EVENTS_IN_A_FRAME {
-                        flush(&mut events, &mut bytes);
+                        flush(&mut events, bytes);
                     }
                 }
             }
             other => {
-                flush(&mut events, &mut bytes);
-                push(&mut bytes, other);
+                flush(&mut events, bytes);
+                push(bytes, other);
             }
         }
     }
-    flush(&mut events, &mut bytes);
-    bytes
+    flush(&mut events, bytes);
 }
 
 /// Appends a frame; events that are too large together go apart, one that is too large alone goes without its texts.

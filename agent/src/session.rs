@@ -1,9 +1,10 @@
 //! One session with a controller: facts out, a catalog in, events out.
 
 use std::{
-    io::{Read, Write},
+    io::Write,
+    os::fd::AsFd,
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
@@ -12,8 +13,9 @@ use std::{
 
 use cm_modules::{Node, Overlay, Real, gather_facts};
 use cm_wire::{
-    AGENT_MARK, AddedTask, Begin, Event, FromAgent, Mode, Piece, Redactor, Refusal, Task, ToAgent, decode,
+    AddedTask, Begin, Event, FromAgent, Mode, Outcome, Piece, Redactor, Refusal, Task, ToAgent, decode,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
     boot,
@@ -26,6 +28,7 @@ use crate::{
     outbox::{Outbox, redact},
     restart,
     runner::{self, CatalogError, Surroundings},
+    settled::Settled,
     state_dir::StateDir,
     watch::{Bell, Watcher},
 };
@@ -35,6 +38,8 @@ const SILENCE: Duration = Duration::from_secs(90);
 /// The same before the first catalog: a controller that waits for the facts of other hosts does not ping.
 const SILENCE_BEFORE: Duration = Duration::from_secs(3600);
 
+/// Results that wait for each other at most.
+const RESULTS_TOGETHER: usize = 500;
 /// Tasks that the node made itself are told in messages of at most this many.
 const ADDED_IN_A_FRAME: usize = 500;
 
@@ -71,10 +76,17 @@ impl Link {
         self.gone.load(Ordering::SeqCst) || self.cancelled.load(Ordering::SeqCst) || self.silent()
     }
 
-    /// Wakes the watch, which sees what there is to see.
+    /// Ends a watch, be it one that is only about to begin.
     fn call(&self) {
         self.called.store(true, Ordering::SeqCst);
-        self.bell.ring();
+        self.ring();
+    }
+
+    /// Wakes a watch, which sees what there is to see. One that is about to begin looks before it sleeps.
+    fn ring(&self) {
+        if self.watching.load(Ordering::SeqCst) {
+            self.bell.ring();
+        }
     }
 
     /// How long the controller may still be silent, in a watch; otherwise how often that is asked.
@@ -86,31 +98,60 @@ impl Link {
         // A little more, so that the silence is over the limit then.
         (heard + SILENCE + Duration::from_millis(100)).saturating_sub(self.start.elapsed())
     }
+}
 
-    /// Ends a session whose controller has fallen silent: a link that is cut says nothing, and whoever waits
-    /// for a message or a content would wait until the kernel gives the connection up.
-    fn watch(&self, contents: &Weak<ContentStore>, to_main: &Sender<Result<ToAgent, String>>) {
-        while !self.gone.load(Ordering::SeqCst) {
-            if self.silent() {
-                self.gone.store(true, Ordering::SeqCst);
-                if let Some(contents) = contents.upgrade() {
-                    contents.close();
-                }
-                // The main thread has gone where nobody takes this.
-                let _ = to_main.send(Ok(ToAgent::Bye));
-                self.call();
-            }
-            std::thread::sleep(self.patience());
+/// Tells what happens in a run, whichever thread it comes from, in one order. Results of tasks that were as wanted wait
+/// for the next event or the end: mostly all go in one write.
+struct Telling<'a> {
+    outbox: &'a Outbox,
+    redactor: Redactor,
+    waiting: Mutex<Vec<Event>>,
+}
+
+impl<'a> Telling<'a> {
+    fn new(begin: &Begin, outbox: &'a Outbox) -> Self {
+        Self { outbox, redactor: Redactor::new(&begin.redact), waiting: Mutex::default() }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Event>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, event: Event) {
+        let event = redact(event, &self.redactor);
+        let may_wait = matches!(&event, Event::Ended(result) if result.outcome == Outcome::Ok);
+        let mut waiting = self.waiting();
+        waiting.push(event);
+        if !may_wait || waiting.len() >= RESULTS_TOGETHER {
+            self.outbox.send(FromAgent::Events(std::mem::take(&mut waiting)));
         }
+    }
+
+    fn flush(&self) {
+        let mut waiting = self.waiting();
+        if !waiting.is_empty() {
+            self.outbox.send(FromAgent::Events(std::mem::take(&mut waiting)));
+        }
+    }
+
+    /// Tells what is left, and how it ended.
+    fn end(&self, end: FromAgent) {
+        self.outbox.send_together(vec![FromAgent::Events(std::mem::take(&mut self.waiting())), end]);
     }
 }
 
 /// Serves one controller until it says good-bye or goes away. Returns when the work has ended; threads
 /// that hang on the dead link may remain.
-pub fn serve(input: impl Read + Send + 'static, mut output: impl Write + Send + 'static, state: StateDir) {
+///
+/// # Errors
+/// When the node has no memory, threads or file numbers left for it.
+pub fn serve(
+    input: impl AsFd + Send + 'static,
+    output: impl Write + Send + 'static,
+    state: StateDir,
+) -> std::io::Result<()> {
     let gone = Arc::new(AtomicBool::new(false));
-    // Without a file number to spare nothing else would work either.
-    let Ok(bell) = Bell::new() else { return };
+    let bell = Bell::new()?;
     let link = Arc::new(Link {
         gone: Arc::clone(&gone),
         cancelled: AtomicBool::new(false),
@@ -121,27 +162,21 @@ pub fn serve(input: impl Read + Send + 'static, mut output: impl Write + Send + 
         called: AtomicBool::new(false),
         bell,
     });
-    if output.write_all(AGENT_MARK).is_err() {
-        return;
-    }
-    let (outbox, writer) = Outbox::start(output, gone);
+    let (outbox, writer) = Outbox::start(output, gone)?;
     outbox.send(FromAgent::Hello(Box::new(gather_facts())));
     let contents = Arc::new(ContentStore::new(state.spool(), outbox.clone()));
     let (to_main, messages) = channel();
     {
         let (link, contents) = (Arc::clone(&link), Arc::clone(&contents));
-        // A session that has ended well must not wait for this thread to let go of the contents.
-        let watched = (Arc::clone(&link), Arc::downgrade(&contents), to_main.clone());
-        // Without it the kernel notices a link that is cut, later.
-        let _ = std::thread::Builder::new().spawn(move || watched.0.watch(&watched.1, &watched.2));
         let answers = outbox.clone();
-        std::thread::spawn(move || {
-            read_all(input, &link, &contents, &to_main, &answers);
+        std::thread::Builder::new().spawn(move || {
+            read_all(&input, &link, &contents, &to_main, &answers);
             link.gone.store(true, Ordering::SeqCst);
             contents.close();
-            let _ = to_main.send(Ok(ToAgent::Bye));
+            // The main thread may have gone where nobody takes this.
+            let _ = to_main.send(Ok(vec![ToAgent::Bye]));
             link.call();
-        });
+        })?;
     }
     converse(&messages, &outbox, &contents, &link, &state);
     contents.sweep();
@@ -150,19 +185,26 @@ pub fn serve(input: impl Read + Send + 'static, mut output: impl Write + Send + 
     if !hung_up {
         let _ = writer.join();
     }
+    Ok(())
 }
 
-/// Reads frames until the end; contents go straight to the store, so that a run waiting for one gets it.
+/// Messages that came together, or why no more can be understood.
+type Heard = Result<Vec<ToAgent>, String>;
+
+/// Reads frames until the end, or until the controller has been silent for so long that nobody is there: a link that is
+/// cut says nothing, and whoever waits for a message or a content would wait until the kernel gives the connection up.
+/// Contents go straight to the store, so that a run waiting for one gets it.
 fn read_all(
-    mut input: impl Read,
+    input: &impl AsFd,
     link: &Link,
     contents: &ContentStore,
-    to_main: &Sender<Result<ToAgent, String>>,
+    to_main: &Sender<Heard>,
     answers: &Outbox,
 ) {
     let mut inbox = Inbox::default();
     loop {
-        loop {
+        let mut heard = Vec::new();
+        let damage = loop {
             if let Some((piece, used)) = Piece::at(inbox.waiting()) {
                 contents.receive(piece.digest, piece.bytes, piece.last);
                 inbox.take(used);
@@ -171,50 +213,72 @@ fn read_all(
             match decode::<ToAgent>(inbox.waiting()) {
                 Ok(Some((message, used))) => {
                     inbox.take(used);
-                    match message {
-                        ToAgent::Content { digest, bytes, last } => contents.receive(digest, &bytes, last),
-                        ToAgent::NoContent { digest, reason } => contents.refuse(digest, reason),
-                        ToAgent::Ping => {
-                            if link.watching.load(Ordering::SeqCst) {
-                                answers.send(FromAgent::Alive);
-                            }
-                        }
-                        ToAgent::Cancel => {
-                            link.cancelled.store(true, Ordering::SeqCst);
-                            link.bell.ring();
-                        }
-                        other => {
-                            link.begun.fetch_or(matches!(other, ToAgent::Begin(_)), Ordering::Relaxed);
-                            let opens = matches!(other, ToAgent::Watch(_));
-                            // What ends a watch comes after what opens it.
-                            link.called.fetch_and(!opens, Ordering::SeqCst);
-                            if to_main.send(Ok(other)).is_err() {
-                                return;
-                            }
-                            if !opens {
-                                link.call();
-                            }
-                        }
-                    }
+                    heard.extend(pass_on(message, link, contents, answers));
                 }
-                Ok(None) => break,
-                Err(error) => {
-                    let _ = to_main.send(Err(error.to_string()));
-                    return;
-                }
+                Ok(None) => break None,
+                Err(error) => break Some(error.to_string()),
             }
+        };
+        if !heard.is_empty() && to_main.send(Ok(heard)).is_err() {
+            return;
         }
-        match inbox.read_from(&mut input) {
+        if let Some(reason) = damage {
+            let _ = to_main.send(Err(reason));
+            return;
+        }
+        match wait_for(input, link.patience()).and_then(|()| inbox.read_from(input)) {
             Ok(0) => return,
             Ok(_) => link.hear(),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == std::io::ErrorKind::TimedOut && !link.silent() => {}
             Err(_) => return,
         }
     }
 }
 
+/// Waits until there is something to read; too long is an error.
+fn wait_for(input: &impl AsFd, patience: Duration) -> std::io::Result<()> {
+    // Minutes and their nanoseconds fit.
+    let limit = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
+    match poll(&mut [PollFd::new(input, PollFlags::IN)], Some(&limit))? {
+        0 => Err(std::io::ErrorKind::TimedOut.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Does at once what cannot wait for the main thread; the rest is its.
+fn pass_on(message: ToAgent, link: &Link, contents: &ContentStore, answers: &Outbox) -> Option<ToAgent> {
+    if !matches!(message, ToAgent::Ping) {
+        answers.asked();
+    }
+    match message {
+        ToAgent::Content { digest, bytes, last } => contents.receive(digest, &bytes, last),
+        ToAgent::NoContent { digest, reason } => contents.refuse(digest, reason),
+        ToAgent::Ping => {
+            if link.watching.load(Ordering::SeqCst) {
+                answers.send(FromAgent::Alive);
+            }
+        }
+        ToAgent::Cancel => {
+            link.cancelled.store(true, Ordering::SeqCst);
+            link.ring();
+        }
+        ToAgent::Watch(watch) => {
+            // What ends a watch comes after what opens it.
+            link.called.store(false, Ordering::SeqCst);
+            return Some(ToAgent::Watch(watch));
+        }
+        other => {
+            link.begun.fetch_or(matches!(other, ToAgent::Begin(_)), Ordering::Relaxed);
+            link.call();
+            return Some(other);
+        }
+    }
+    None
+}
+
 fn converse(
-    messages: &Receiver<Result<ToAgent, String>>,
+    messages: &Receiver<Heard>,
     outbox: &Outbox,
     contents: &Arc<ContentStore>,
     link: &Link,
@@ -224,15 +288,21 @@ fn converse(
     let mut tasks: Vec<Task> = Vec::new();
     let refuse =
         |reason: &str| outbox.send(FromAgent::Refused(Refusal::Protocol { reason: reason.to_owned() }));
+    let messages = messages.iter().flat_map(|heard| match heard {
+        Ok(messages) => messages.into_iter().map(Ok).collect(),
+        Err(reason) => vec![Err(reason)],
+    });
     for message in messages {
         match message {
             Ok(ToAgent::Begin(next)) if begin.is_none() => begin = Some(next),
             Ok(ToAgent::Tasks(more)) if begin.is_some() => tasks.extend(more),
             Ok(ToAgent::Seal) => {
                 let Some(begin) = begin.take() else { return refuse("a catalog without a beginning") };
-                match run(&begin, std::mem::take(&mut tasks), outbox, contents, link, state) {
-                    Ok(()) => outbox.send(FromAgent::Done),
-                    Err(refusal) => outbox.send(FromAgent::Refused(refusal)),
+                let telling = Telling::new(&begin, outbox);
+                if let Err(refusal) =
+                    run(&begin, std::mem::take(&mut tasks), &telling, outbox, contents, link, state)
+                {
+                    telling.end(FromAgent::Refused(refusal));
                 }
             }
             Ok(ToAgent::Watch(wanted)) => {
@@ -269,18 +339,13 @@ fn converse(
 fn run(
     begin: &Begin,
     tasks: Vec<Task>,
+    telling: &Telling<'_>,
     outbox: &Outbox,
     contents: &Arc<ContentStore>,
     link: &Link,
     state: &StateDir,
 ) -> Result<(), Refusal> {
-    let redactor = Redactor::new(&begin.redact);
-    // One place orders events as they happen, whichever thread they come from.
-    let out = Mutex::new(outbox);
-    let send = |event: Event| {
-        let event = redact(event, &redactor);
-        out.lock().unwrap_or_else(std::sync::PoisonError::into_inner).send(FromAgent::Events(vec![event]));
-    };
+    let send = |event: Event| telling.send(event);
     let stopping = || link.stopping();
     let real = Real::remembering(state.digests(), !begin.paranoid);
     let unusable = |error: std::io::Error| Refusal::State {
@@ -293,7 +358,12 @@ fn run(
     } else {
         None
     };
-    let journal = match Journal::open(state, begin.journal_limit) {
+    let settled = Settled::of(begin, &tasks, state);
+    let opened = match &settled {
+        Some(settled) if settled.is_known() => Ok(Journal::asleep(state, begin.journal_limit)),
+        _ => Journal::open(state, begin.journal_limit),
+    };
+    let journal = match opened {
         Ok(journal) => journal,
         Err(error) if begin.mode == Mode::Apply || begin.undo.is_some() => return Err(unusable(error)),
         Err(_) => Journal::empty(state),
@@ -328,6 +398,7 @@ fn run(
         contents: &contents,
         store,
         send: &send,
+        flush: &|| telling.flush(),
         announce: &announce,
         guard: (begin.mode == Mode::Apply).then_some(&guard),
         looked: &|looks| outbox.send(FromAgent::Looked(looks)),
@@ -337,29 +408,40 @@ fn run(
     };
     let outcome = runner::run(begin, tasks, around).map_err(|error| match error {
         CatalogError::Undo(reasons) => Refusal::Undo {
-            reasons: reasons.iter().map(|reason| redactor.apply(reason).into_owned()).collect(),
+            reasons: reasons.iter().map(|reason| telling.redactor.apply(reason).into_owned()).collect(),
             hint: Some(
                 "`--force` takes back what can be all the same, and keeps changed files as NAME.cm-kept"
                     .into(),
             ),
         },
         CatalogError::Moved(tasks) => Refusal::Moved { tasks },
+        error @ CatalogError::Memory(_) => Refusal::State { reason: error.to_string() },
         other => Refusal::Protocol { reason: other.to_string() },
     });
     if begin.mode == Mode::Apply {
         if let Err(error) = journal.finish(&begin.run) {
             send(Event::Note(format!("the journal cannot be written: {error}")));
         }
-        journal.sweep_programs();
+        if !journal.is_asleep() {
+            journal.sweep_programs();
+        }
+        if outcome.as_ref().is_ok_and(|end| end.is_quiet)
+            && runner::is_at_rest(&journal)
+            && let Some(settled) = settled
+        {
+            settled.keep();
+        }
     }
     // What cannot be kept is hashed again the next time.
     let _ = real.keep_digests();
     drop(lock);
-    if outcome? {
+    if outcome?.guard_is_broken {
         for said in guard.fire() {
             send(Event::Note(said));
         }
     }
+    // Before this run's memory is given back: the controller waits for it.
+    telling.end(FromAgent::Done);
     Ok(())
 }
 
@@ -382,6 +464,10 @@ fn take_lock(
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
+    use cm_wire::AGENT_MARK;
+
     use super::*;
 
     /// What an agent says to a controller that says this and hangs up.
@@ -395,7 +481,13 @@ mod tests {
             bytes
         });
         let state = StateDir::at(folder.path().join("cm"));
-        serve(std::io::Cursor::new(said), output, state);
+        let (input, mut to) = std::io::pipe().unwrap();
+        let saying = std::thread::spawn(move || {
+            // An agent that has heard enough reads no more.
+            let _ = to.write_all(&said);
+        });
+        serve(input, output, state).unwrap();
+        saying.join().unwrap();
         let bytes = listener.join().unwrap();
         let mut rest = bytes.strip_prefix(AGENT_MARK).unwrap();
         let mut answers = Vec::new();

@@ -40,10 +40,13 @@ impl StateDir {
     /// When it cannot be made or is not ours alone.
     pub fn prepare(&self) -> io::Result<()> {
         for folder in [self.0.clone(), self.0.join("spool"), self.0.join("kept"), self.programs()] {
-            if !folder.is_dir() {
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-            }
-            let metadata = fs::symlink_metadata(&folder)?;
+            let metadata = match fs::symlink_metadata(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+                    fs::symlink_metadata(&folder)?
+                }
+                found => found?,
+            };
             if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() {
                 return Err(io::Error::other(format!("{} does not belong to this user", folder.display())));
             }
@@ -82,6 +85,18 @@ impl StateDir {
     #[must_use]
     pub fn digests(&self) -> PathBuf {
         self.0.join("digests")
+    }
+
+    /// Catalogs that the memory has nothing to say to.
+    #[must_use]
+    pub fn settled(&self) -> PathBuf {
+        self.0.join("settled")
+    }
+
+    /// What was applied.
+    #[must_use]
+    pub fn applied(&self) -> PathBuf {
+        self.0.join("applied")
     }
 
     /// The lock's file.

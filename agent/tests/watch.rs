@@ -50,7 +50,7 @@ impl Session {
         let (input, mut to) = std::io::pipe().unwrap();
         let (from, output) = std::io::pipe().unwrap();
         let state = StateDir::at(state.to_owned());
-        let served = std::thread::spawn(move || session::serve(input, output, state));
+        let served = std::thread::spawn(move || session::serve(input, output, state).unwrap());
         let (tell, heard) = channel();
         std::thread::spawn(move || hear(from, &tell));
         for message in

@@ -14,7 +14,7 @@ use crate::{ground::Ground, measure::run};
 pub const CONTROLLER: &str = "cargo rustc --release --package cm --bin cm -- -C strip=none";
 
 /// How the agent is built, as one types it: the shipped one with symbols and tables for unwinding.
-pub const AGENT: &str = "RUSTFLAGS='-Ctarget-feature=+crt-static -Clink-arg=-Wl,-z,muldefs' cargo build --profile agent --package cm-agent \
+pub const AGENT: &str = "RUSTFLAGS='-Ctarget-feature=+crt-static -Crelocation-model=static -Clink-arg=-Wl,-z,muldefs' cargo build --profile agent --package cm-agent \
                          --config 'profile.agent.strip=\"debuginfo\"'";
 
 fn root() -> Result<&'static Path> {
@@ -77,7 +77,12 @@ pub fn agent(ground: &Ground) -> Result<PathBuf> {
     cargo.args(["--config", "profile.agent.strip=\"debuginfo\"", "--target-dir"]).arg(&folder);
     // A build id is how perf knows a program that runs in a container.
     // As engine/build.rs does it otherwise: agent/src/absent.rs says again what the C library says.
-    let flags = ["-Ctarget-feature=+crt-static", "-Clink-arg=-Wl,-z,muldefs", "-Clink-arg=-Wl,--build-id"];
+    let flags = [
+        "-Ctarget-feature=+crt-static",
+        "-Crelocation-model=static",
+        "-Clink-arg=-Wl,-z,muldefs",
+        "-Clink-arg=-Wl,--build-id",
+    ];
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")).current_dir(root()?);
     run(&mut cargo, &[0])?;
     let program = ground.folder("with-symbols")?.join("cm-agent");

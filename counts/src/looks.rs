@@ -35,7 +35,7 @@ pub fn run() -> Result<(), Failure> {
     }
     to_agent.write_all(&encode(&ToAgent::Bye)?)?;
     drop(to_agent);
-    agent.join().map_err(|_| "the agent panicked")?;
+    agent.join().map_err(|_| "the agent panicked")??;
     Ok(())
 }
 

@@ -156,9 +156,7 @@ impl AgentError {
             _ => return None,
         })
     }
-}
 
-impl AgentError {
     /// Whether the agent may only not be there: shells and sudo have many words for that.
     fn may_be_missing(&self) -> bool {
         matches!(self, Self::Unexpected { .. } | Self::SudoRefused(_) | Self::CannotStart { .. })
@@ -220,19 +218,21 @@ pub async fn start(connection: &mut Connection, start: &Start<'_>) -> Result<Sta
 }
 
 async fn begin(connection: &mut Connection, start: &Start<'_>) -> Result<Started, AgentError> {
-    let script = bootstrap::command(start.programs, start.rights);
-    let Some(direct) = bootstrap::direct(start.programs, start.rights) else {
-        return launch(connection, &script, start).await;
-    };
-    match launch(connection, &direct, start).await {
-        Err(error) if error.may_be_missing() => {}
-        ended => return ended,
+    let direct = bootstrap::direct(start.programs, start.rights);
+    if let Some(direct) = &direct {
+        match launch(connection, direct, start).await {
+            Err(error) if error.may_be_missing() => {}
+            ended => return ended,
+        }
     }
+    let script = bootstrap::command(start.programs, start.rights);
     let mut pause = Duration::from_millis(10);
     loop {
         match launch(connection, &script, start).await {
             // With `MaxSessions 1` sshd takes another session only some time after it has closed the last.
-            Err(AgentError::Session(SessionError::NotOpened { .. })) if pause < SESSION_PAUSE => {
+            Err(AgentError::Session(SessionError::NotOpened { .. }))
+                if direct.is_some() && pause < SESSION_PAUSE =>
+            {
                 tokio::time::sleep(pause).await;
                 pause *= 2;
             }
@@ -437,7 +437,7 @@ impl FromNode {
 
     async fn explain_no_start(&mut self, rights: Become) -> AgentError {
         let (ended, said) = self.ended().await;
-        let folder = if rights == Become::LoginUser { "~/.cache/cm" } else { "/var/lib/cm/agent" };
+        let folder = if rights == Become::LoginUser { "~/.cache/cm" } else { bootstrap::FOLDER };
         let code = match &ended {
             Some(ExitStatus::Code(code)) => Some(*code),
             _ => None,

@@ -17,6 +17,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cm_wire::Facts;
 
+/// What most of these files are shorter than, in bytes.
+const STEP: usize = 8 * 1024;
+
 /// Gathers the facts of this machine.
 #[must_use]
 pub fn gather() -> Facts {
@@ -54,7 +57,23 @@ pub(crate) fn package_manager() -> &'static str {
 
 /// A small file as text, empty where it cannot be read.
 fn text(path: &str) -> String {
-    std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    let bytes = read(path).unwrap_or_default();
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// Reads in large steps: files of /proc do not say how long they are.
+fn read(path: &str) -> rustix::io::Result<Vec<u8>> {
+    use rustix::fs::{Mode, OFlags, open};
+    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut bytes = Vec::with_capacity(STEP);
+    loop {
+        bytes.reserve(STEP / 2);
+        match rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes)) {
+            Ok(0) => return Ok(bytes),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn first_of(paths: &[&str]) -> String {

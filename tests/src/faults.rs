@@ -9,7 +9,7 @@ use std::{
 use crate::{Hosts, Ran, Repository, Watched, eventually};
 
 /// What a running agent's command line matches as a whole.
-pub const AGENT: &str = "[^ ]*/cm-agent-[^ ]* session";
+pub const AGENT: &str = ".*/cm-agent-[^ ]* session";
 
 /// A root's shell in a host that is already there: what is said to it happens within a millisecond or two.
 pub struct Shell {

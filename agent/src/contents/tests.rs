@@ -9,13 +9,13 @@ use super::*;
 /// A store, and what it asks for.
 fn store(folder: &std::path::Path) -> (ContentStore, impl FnOnce(ContentStore) -> Vec<Digest>) {
     let (reading, output) = std::io::pipe().unwrap();
-    let (outbox, writer) = Outbox::start(output, Arc::new(AtomicBool::new(false)));
+    let (outbox, writer) = Outbox::start(output, Arc::new(AtomicBool::new(false))).unwrap();
     let asked = move |store: ContentStore| {
         drop(store);
         writer.join().unwrap();
         let mut bytes = Vec::new();
         io::Read::read_to_end(&mut { reading }, &mut bytes).unwrap();
-        let (mut rest, mut asked) = (&bytes[..], Vec::new());
+        let (mut rest, mut asked) = (bytes.strip_prefix(cm_wire::AGENT_MARK).unwrap(), Vec::new());
         while let Some((message, used)) = decode(rest).unwrap() {
             rest = &rest[used..];
             if let FromAgent::Need(digests) = message {

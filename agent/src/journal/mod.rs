@@ -9,7 +9,7 @@ mod record;
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard},
@@ -46,11 +46,14 @@ pub struct Journal {
     inner: Mutex<Inner>,
     kept: KeptContents,
     programs: Programs,
+    applied: PathBuf,
     limit: u64,
 }
 
 struct Inner {
     path: PathBuf,
+    /// Its file was not read: what it says does not matter unless something is to be changed.
+    asleep: bool,
     /// None: read only (a plan, or nothing written yet).
     file: Option<File>,
     /// Where the last whole record ends.
@@ -70,19 +73,32 @@ impl Journal {
     /// # Errors
     /// When it cannot be read or is not a journal.
     pub fn open(state: &StateDir, limit: u64) -> io::Result<Self> {
-        let path = state.journal();
-        let mut journal = Self::empty_at(path.clone(), state, limit);
-        match File::open(&path) {
-            Ok(mut file) => {
-                let mut bytes = Vec::new();
-                file.read_to_end(&mut bytes)?;
-                let inner = journal.inner.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-                inner.end = inner.replay(&bytes)?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        let journal = Self::asleep(state, limit);
+        journal.wake()?;
         Ok(journal)
+    }
+
+    /// A journal that says nothing until it is woken, or written to: where an earlier run found that it says
+    /// nothing that matters to one that changes nothing (see `settled`).
+    #[must_use]
+    pub fn asleep(state: &StateDir, limit: u64) -> Self {
+        let mut journal = Self::empty_at(state.journal(), state, limit);
+        journal.inner.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).asleep = true;
+        journal
+    }
+
+    /// Reads the journal, where that was put off.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not a journal.
+    pub fn wake(&self) -> io::Result<()> {
+        self.inner().wake()
+    }
+
+    /// Whether it was not read, because nothing asked for it.
+    #[must_use]
+    pub fn is_asleep(&self) -> bool {
+        self.inner().asleep
     }
 
     /// A journal that says nothing: where it cannot be read, and nothing is to be changed.
@@ -94,6 +110,7 @@ impl Journal {
     fn empty_at(path: PathBuf, state: &StateDir, limit: u64) -> Self {
         let inner = Inner {
             path,
+            asleep: false,
             file: None,
             end: 0,
             outdated: false,
@@ -105,6 +122,7 @@ impl Journal {
             inner: Mutex::new(inner),
             kept: KeptContents::new(state.kept()),
             programs: Programs::new(state.programs()),
+            applied: state.applied(),
             limit: if limit == 0 { LIMIT } else { limit },
         }
     }
@@ -115,8 +133,8 @@ impl Journal {
 
     /// The file beside it that says what was applied.
     #[must_use]
-    pub fn applied(&self) -> PathBuf {
-        self.inner().path.with_file_name("applied")
+    pub fn applied(&self) -> &Path {
+        &self.applied
     }
 
     /// Names the run that writes from here on.
@@ -205,6 +223,7 @@ impl Journal {
             return Ok(());
         }
         let mut inner = self.inner();
+        inner.wake()?;
         let opening = inner.opening.take();
         let mut bytes = Vec::new();
         if inner.end == 0 {
@@ -256,6 +275,7 @@ impl Journal {
     /// there is room now.
     fn make_room(&self, bytes: u64) -> io::Result<bool> {
         let mut inner = self.inner();
+        inner.wake()?;
         let used = match inner.kept {
             Some(used) => used,
             None => {
@@ -308,6 +328,19 @@ impl Keep for Journal {
 }
 
 impl Inner {
+    fn wake(&mut self) -> io::Result<()> {
+        if !self.asleep {
+            return Ok(());
+        }
+        match std::fs::read(&self.path) {
+            Ok(bytes) => self.end = self.replay(&bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        self.asleep = false;
+        Ok(())
+    }
+
     fn append(&mut self, bytes: &[u8], sync: bool) -> io::Result<()> {
         if self.file.is_none() {
             if self.outdated {

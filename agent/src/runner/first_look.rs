@@ -19,6 +19,8 @@ use crate::contents::ContentStore;
 
 /// After this time of looking alone other threads help; most nodes have been looked at by then.
 const ALONE: Duration = Duration::from_millis(5);
+/// The same where the processors are busy with other things: another thread only adds to them.
+const ALONE_AND_BUSY: Duration = Duration::from_millis(25);
 /// More threads than this only wait for each other.
 const THREADS: usize = 4;
 
@@ -115,14 +117,9 @@ impl Runner<'_> {
             Some(())
         };
         let slow = |index: &usize| self.slots[*index].class == Class::Opaque;
-        let mut alone_until = Instant::now();
-        if !indexes.iter().any(slow) {
-            alone_until += ALONE;
-        }
-        while Instant::now() < alone_until && look().is_some() {}
+        let mut alone = Alone::new();
+        while !indexes.iter().any(slow) && alone.lasts() && look().is_some() {}
         let left = indexes.len().saturating_sub(next.load(Ordering::Relaxed));
-        // Asking for the processors costs more than many a look.
-        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if left > 1 { processors().min(THREADS).min(left) } else { 1 };
         std::thread::scope(|scope| {
             for _ in 1..threads {
@@ -143,6 +140,39 @@ impl Runner<'_> {
         let at_start = self.begin.mode != Mode::Verify || slot.class != Class::Opaque;
         self.with_context(index, &slot.owed, false, at_start, &|context| slot.resource.look(context))
     }
+}
+
+/// For how long one thread looks alone.
+struct Alone {
+    began: Instant,
+    limit: Duration,
+}
+
+impl Alone {
+    fn new() -> Self {
+        Self { began: Instant::now(), limit: ALONE }
+    }
+
+    fn lasts(&mut self) -> bool {
+        let took = self.began.elapsed();
+        if took >= self.limit && self.limit == ALONE && waited() > ALONE / 2 {
+            self.limit = ALONE_AND_BUSY;
+        }
+        took < self.limit
+    }
+}
+
+/// How long this thread has waited for a processor since it began (Documentation/scheduler/sched-stats.rst); zero where
+/// the kernel does not say.
+fn waited() -> Duration {
+    let said = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let waited = said.split(' ').nth(1).and_then(|waited| waited.parse().ok());
+    Duration::from_nanos(waited.unwrap_or_default())
+}
+
+/// Processors that this process may run on. A limit by cgroups is not asked for: it takes longer than many a look.
+fn processors() -> usize {
+    rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count() as usize)
 }
 
 /// A number for what a look found; equal findings have equal ones.

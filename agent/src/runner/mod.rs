@@ -41,7 +41,7 @@ use guarding::Guarding;
 #[doc(hidden)]
 pub use ready_queue::{Ending, NotAGraph, ReadyQueue};
 use remember::close_transaction;
-pub(crate) use remember::read_units;
+pub(crate) use remember::{is_at_rest, read_units};
 use vouch::Ends;
 
 /// Tasks at work at once where the controller does not say: mostly they wait for disks and processes.
@@ -57,8 +57,10 @@ pub struct Surroundings<'a> {
     pub contents: &'a dyn Contents,
     /// Those of them that the controller sends.
     pub store: &'a ContentStore,
-    /// Takes what happens.
+    /// Takes what happens; results of tasks that were as wanted may wait for the next event.
     pub send: &'a (dyn Fn(Event) + Sync),
+    /// Nothing may wait any longer: other work lasts.
+    pub flush: &'a (dyn Fn() + Sync),
     /// Takes what the node adds to the catalog, before anything happens to it.
     pub announce: &'a (dyn Fn(Vec<AddedTask>) + Sync),
     /// Guards changes that may cut the connection; none where nothing is changed.
@@ -93,6 +95,18 @@ pub enum CatalogError {
     /// These tasks find something else than they found when the plan was made.
     #[error("the node has changed since its plan: {}", .0.join(", "))]
     Moved(Vec<String>),
+    /// What the node remembers cannot be read, and something is to be changed.
+    #[error("the journal cannot be read: {0}")]
+    Memory(String),
+}
+
+/// How a run has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunEnd {
+    /// Guarded changes were made that nobody will confirm, because something of them failed.
+    pub guard_is_broken: bool,
+    /// Everything was as wanted, and nothing of its roles was there that they do not have any more.
+    pub is_quiet: bool,
 }
 
 /// A task with everything the run knows of it.
@@ -153,12 +167,11 @@ struct Job {
     alone: bool,
 }
 
-/// Runs the catalog to its end; every task's result goes out as an event. Whether guarded changes were made
-/// that nobody will confirm, because something of them failed.
+/// Runs the catalog to its end; every task's result goes out as an event.
 ///
 /// # Errors
 /// When the catalog cannot be run; then nothing was touched.
-pub fn run(begin: &Begin, tasks: Vec<Task>, around: Surroundings<'_>) -> Result<bool, CatalogError> {
+pub fn run(begin: &Begin, tasks: Vec<Task>, around: Surroundings<'_>) -> Result<RunEnd, CatalogError> {
     tell_modules(around.journal, around.node);
     let mut slots = Vec::with_capacity(tasks.len());
     for task in tasks {
@@ -173,13 +186,14 @@ pub fn run(begin: &Begin, tasks: Vec<Task>, around: Surroundings<'_>) -> Result<
     if begin.undo.is_some() || (begin.mode == Mode::Apply && !own_packages) {
         close_transaction(&around, begin.mode == Mode::Apply);
     }
-    let added = undo(begin, &slots, &around)?;
+    let (added, orphaned) = undo(begin, &slots, &around)?;
     if !added.is_empty() {
         let name = |added: &Added| AddedTask { id: added.task.id.clone(), role: added.task.role.clone() };
         (around.announce)(added.iter().map(name).collect());
         slots.extend(added.into_iter().map(|added| Slot::added(added, around.journal)));
     }
-    run_slots(begin, slots, around)
+    let end = run_slots(begin, slots, around)?;
+    Ok(RunEnd { is_quiet: end.is_quiet && !orphaned, ..end })
 }
 
 /// Tells the node how modules of the repository are asked about what they have changed.
@@ -194,7 +208,7 @@ pub fn run_added(begin: &Begin, added: Vec<Added>, around: Surroundings<'_>) {
     let _ = run_slots(begin, slots, around);
 }
 
-fn run_slots(begin: &Begin, slots: Vec<Slot>, around: Surroundings<'_>) -> Result<bool, CatalogError> {
+fn run_slots(begin: &Begin, slots: Vec<Slot>, around: Surroundings<'_>) -> Result<RunEnd, CatalogError> {
     let start = Instant::now();
     let count = slots.len();
     let in_range = |task: &u32| (*task as usize) < count;
@@ -230,6 +244,7 @@ fn run_slots(begin: &Begin, slots: Vec<Slot>, around: Surroundings<'_>) -> Resul
     let losers = runner.losers();
     runner.first_look();
     runner.compare_looks()?;
+    runner.remember_where_it_matters()?;
     let packages_differ = |slot: &Slot| slot.changes_packages() && !matches!(slot.first, Ok(Seen::AsWanted));
     if begin.mode == Mode::Apply && !runner.slots.iter().any(packages_differ) {
         close_transaction(&runner.around, true);
@@ -239,11 +254,19 @@ fn run_slots(begin: &Begin, slots: Vec<Slot>, around: Surroundings<'_>) -> Resul
         close_transaction(&runner.around, true);
     }
     runner.vouch(&losers);
-    Ok(runner.guarding.is_broken())
+    let ended_well =
+        |(index, slot): (usize, &Slot)| slot.task.module == cm_wire::BARRIER || runner.ends.is_ok(index);
+    let is_quiet = runner.slots.iter().enumerate().all(ended_well);
+    Ok(RunEnd { guard_is_broken: runner.guarding.is_broken(), is_quiet })
 }
 
-/// What the node takes back in this run: what it was asked to, and the orphans of roles that are pruned.
-fn undo(begin: &Begin, slots: &[Slot], around: &Surroundings<'_>) -> Result<Vec<Added>, CatalogError> {
+/// What the node takes back in this run: what it was asked to, and the orphans of roles that are pruned; and whether
+/// there are orphans.
+fn undo(
+    begin: &Begin,
+    slots: &[Slot],
+    around: &Surroundings<'_>,
+) -> Result<(Vec<Added>, bool), CatalogError> {
     let node = around.node;
     let mut selected = around
         .journal
@@ -253,7 +276,7 @@ fn undo(begin: &Begin, slots: &[Slot], around: &Surroundings<'_>) -> Result<Vec<
             Some(Undo::Roles(roles)) => Ok(undo::of_roles(ledger, node, roles)),
         })
         .map_err(CatalogError::Undo)?;
-    orphans::add(begin, slots, around, &mut selected);
+    let orphaned = orphans::add(begin, slots, around, &mut selected);
     for note in selected.notes {
         (around.send)(Event::Note(note));
     }
@@ -267,7 +290,7 @@ fn undo(begin: &Begin, slots: &[Slot], around: &Surroundings<'_>) -> Result<Vec<
         }
     }
     // Tasks are numbered in u32 on the wire.
-    Ok(undo::order(selected.taken, node, slots.len() as u32))
+    Ok((undo::order(selected.taken, node, slots.len() as u32), orphaned))
 }
 
 impl Slot {
@@ -341,6 +364,23 @@ impl Runner<'_> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reads the journal where that was put off and something differs.
+    fn remember_where_it_matters(&self) -> Result<(), CatalogError> {
+        let differs = |slot: &Slot| slot.class != Class::Check && !matches!(slot.first, Ok(Seen::AsWanted));
+        if !self.slots.iter().any(differs) {
+            return Ok(());
+        }
+        match self.around.journal.wake() {
+            Err(error) if self.begin.mode == Mode::Apply => Err(CatalogError::Memory(error.to_string())),
+            // Nothing is changed: what is not known is not told.
+            Err(_) => Ok(()),
+            Ok(()) => {
+                tell_modules(self.around.journal, self.around.node);
+                Ok(())
+            }
+        }
+    }
+
     fn work_through(&self) {
         let busy = self.slots.iter().filter(|slot| !matches!(slot.first, Ok(Seen::AsWanted))).count();
         let workers = match self.begin.mode {
@@ -375,6 +415,7 @@ impl Runner<'_> {
             match self.take(&mut progress) {
                 Some(job) => {
                     drop(progress);
+                    (self.around.flush)();
                     self.do_job(&job);
                     progress = self.progress();
                     if job.alone {
@@ -390,6 +431,7 @@ impl Runner<'_> {
                     return;
                 }
                 None => {
+                    (self.around.flush)();
                     // Bounded, so that a stop from outside is seen.
                     let wait = std::time::Duration::from_millis(200);
                     progress =

@@ -8,20 +8,22 @@ use cm_wire::{Event, Mode, Task};
 use super::{Slot, Surroundings};
 use crate::undo::{Selected, dropped};
 
-/// Tells the orphans of a run's roles, and takes those of pruned roles back.
+/// Tells the orphans of a run's roles, and takes those of pruned roles back; whether there were any.
 pub(super) fn add(
     begin: &cm_wire::Begin,
     slots: &[Slot],
     around: &Surroundings<'_>,
     selected: &mut Selected,
-) {
+) -> bool {
     if begin.whole_roles.is_empty() {
-        return;
+        return false;
     }
     let makes: BTreeSet<Item> = slots.iter().flat_map(|slot| slot.made.iter().cloned()).collect();
     let tasks: Vec<&Task> = slots.iter().map(|slot| &slot.task).collect();
+    let mut any = false;
     around.journal.read(|ledger| {
         for (item, memory) in dropped(ledger, &begin.whole_roles, &tasks, &makes) {
+            any = true;
             let pruned = memory.owners.keys().all(|owner| begin.prune.contains(&owner.role));
             // A verify takes nothing back.
             if pruned && begin.mode != Mode::Verify {
@@ -32,4 +34,5 @@ pub(super) fn add(
             }
         }
     });
+    any
 }

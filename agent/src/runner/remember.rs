@@ -163,6 +163,11 @@ pub(crate) fn read_units(journal: &Journal, node: &dyn Node) -> Result<Option<St
     Ok(Some("systemd has read its unit files again: a run that was cut off had left that to do".into()))
 }
 
+/// Whether nothing is left that every run tries to bring to its end, whatever its catalog.
+pub(crate) fn is_at_rest(journal: &Journal) -> bool {
+    journal.read(|ledger| ledger.open.is_none() && !ledger.owed.contains_key(SYSTEMD))
+}
+
 /// Whether systemd reads it only after a daemon-reload.
 fn is_unit_file(item: &Item) -> bool {
     const FOLDERS: [&[u8]; 3] =

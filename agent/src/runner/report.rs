@@ -51,7 +51,7 @@ impl Runner<'_> {
         let knowledge = Knowledge {
             node: self.around.node,
             journal,
-            applied: self.applied.get_or_init(|| AppliedTasks::load(&journal.applied())),
+            applied: self.applied.get_or_init(|| AppliedTasks::load(journal.applied())),
         };
         let standing = knowledge.of(&Asked {
             task: &slot.task,

@@ -49,6 +49,11 @@ impl Ends {
         }
     }
 
+    /// Whether a task was as wanted.
+    pub(super) fn is_ok(&self, task: usize) -> bool {
+        self.of(task) == End::Ok
+    }
+
     fn of(&self, task: usize) -> End {
         match self.0.get(task).map(|place| place.load(Ordering::Relaxed)) {
             Some(end) if end == End::Ok as u8 => End::Ok,
@@ -80,11 +85,11 @@ impl Runner<'_> {
 
     /// Writes down what was applied, where that is new.
     pub(super) fn vouch(&self, losers: &[(usize, Vec<Owner>)]) {
-        if self.begin.mode != Mode::Apply {
+        if self.begin.mode != Mode::Apply || self.around.journal.is_asleep() {
             return;
         }
         let path = self.around.journal.applied();
-        let known = AppliedTasks::load(&path);
+        let known = AppliedTasks::load(path);
         let mut next = known.clone();
         self.take_away(&mut next, losers);
         match &self.begin.undo {
@@ -97,7 +102,7 @@ impl Runner<'_> {
         if next == known {
             return;
         }
-        if let Err(error) = next.save(&path) {
+        if let Err(error) = next.save(path) {
             (self.around.send)(Event::Note(format!(
                 "what was applied cannot be written down, and `cm verify` will take it for pending: {error}"
             )));

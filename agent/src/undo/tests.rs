@@ -105,7 +105,7 @@ impl Host {
         }
         let real = Real::new();
         let image = cm_modules::Overlay::new(&real);
-        let (outbox, _writer) = Outbox::start(std::io::sink(), std::sync::Arc::default());
+        let outbox = Outbox::to_nobody();
         let store = ContentStore::new(self.state.spool(), outbox);
         store.close();
         let contents = FromShelf { host: self, journal: FromJournal { journal: &journal, store: &store } };
@@ -129,6 +129,7 @@ impl Host {
             contents: &contents,
             store: &store,
             send: &send,
+            flush: &|| {},
             announce: &|added| {
                 names.lock().unwrap().extend(added.into_iter().map(|added| added.id));
             },

@@ -268,6 +268,7 @@ impl Watcher<'_> {
             contents: &contents,
             store: self.store,
             send,
+            flush: &|| {},
             announce: &|_| {},
             guard: None,
             looked: &|_| {},

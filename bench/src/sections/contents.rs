@@ -25,8 +25,8 @@ pub const SECTION: Section = Section {
 A role that brings a file of 50 MiB (of no pattern that compresses) and a tree of 500 files of 2 KiB to 16 hosts. The \
 first time against `tar -c | ssh HOST tar -x` to all of them at once, with the same key exchange, user and `sudo`: \
 tar writes and is done, `cm` also checks what came, syncs each file before it takes its name, keeps a journal from \
-which all of it can be taken back, and looks again. Then with nothing to change: large files of which size, times and \
-inode are what they were need no hash, with `--paranoid` all are hashed. The hosts' disks are in memory, so what is \
+which all of it can be taken back, and looks again. Then with nothing to change: files of which size, times and inode are \
+what they were need no hash, with `--paranoid` all are hashed. The hosts' disks are in memory, so what is \
 compared is the work and not the disk; the agent is on the hosts already.",
     quick: true,
     run: measure,
@@ -103,10 +103,7 @@ fn findings(
     ];
     let mut claims = vec![ratio_claim("wall time, first time / tar | ssh", first.wall_ratio(), 1.2)];
     let mut notes = vec![
-        "After every run each host's files were compared with the source by a SHA-256 of them all."
-            .to_owned(),
-        "Small files (below 64 KiB) are hashed each time: that takes no longer than to look them up."
-            .to_owned(),
+        "After every run each host's files were compared with the source by a SHA-256 of them all.".into(),
     ];
     match rsync {
         Some(rsync) => {

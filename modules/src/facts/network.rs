@@ -24,6 +24,8 @@ const NEW_LINK: u16 = 16;
 const GET_LINK: u16 = 18;
 const NEW_ADDRESS: u16 = 20;
 const GET_ADDRESS: u16 = 22;
+/// Bytes of the largest answer that the kernel puts together (netlink_dump in net/netlink/af_netlink.c).
+const LARGEST: usize = 32 * 1024;
 const LINK_BODY: usize = 16;
 const ADDRESS_BODY: usize = 8;
 const LINK_HARDWARE: u16 = 1;
@@ -36,7 +38,9 @@ const INET6: u8 = 10;
 /// All interfaces in the kernel's order; empty where the kernel does not answer.
 pub(super) fn interfaces() -> Vec<Interface> {
     let mut found: BTreeMap<u32, Interface> = BTreeMap::new();
-    let asked = ask(GET_LINK, |kind, body| {
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None);
+    let Ok(socket) = socket else { return Vec::new() };
+    let asked = ask(&socket, GET_LINK, |kind, body| {
         if kind == NEW_LINK
             && let Some((index, interface)) = link(body)
         {
@@ -44,7 +48,7 @@ pub(super) fn interfaces() -> Vec<Interface> {
         }
     })
     .and_then(|()| {
-        ask(GET_ADDRESS, |kind, body| {
+        ask(&socket, GET_ADDRESS, |kind, body| {
             if kind == NEW_ADDRESS
                 && let Some((index, address)) = address(body)
                 && let Some(interface) = found.get_mut(&index)
@@ -73,19 +77,19 @@ pub(super) fn public_addresses(interfaces: &[Interface]) -> Vec<String> {
 }
 
 /// Asks for all of a kind and hands each message's type and body on.
-fn ask(kind: u16, mut take: impl FnMut(u16, &[u8])) -> io::Result<()> {
-    let socket: OwnedFd = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+fn ask(socket: &OwnedFd, kind: u16, mut take: impl FnMut(u16, &[u8])) -> io::Result<()> {
     let mut request = Vec::with_capacity(HEADER + LINK_BODY);
     request.extend_from_slice(&((HEADER + LINK_BODY) as u32).to_ne_bytes());
     request.extend_from_slice(&kind.to_ne_bytes());
     request.extend_from_slice(&REQUEST_DUMP.to_ne_bytes());
     // Sequence, port, and a body of zeroes: any family.
     request.resize(HEADER + LINK_BODY, 0);
-    sendto(&socket, &request, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
-    let mut buffer = vec![0; 64 * 1024];
+    sendto(socket, &request, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+    let mut buffer = Vec::with_capacity(LARGEST);
     loop {
-        let (count, _) = recv(&socket, &mut *buffer, RecvFlags::empty())?;
-        let mut rest = &buffer[..count];
+        buffer.clear();
+        recv(socket, rustix::buffer::spare_capacity(&mut buffer), RecvFlags::empty())?;
+        let mut rest = &buffer[..];
         if rest.is_empty() {
             return Ok(());
         }

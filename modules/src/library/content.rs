@@ -6,7 +6,7 @@ use cm_wire::{Change, ContentRef, Digest, Mode};
 
 use crate::{
     Context, Doing, Problem,
-    node::{Content, Stat, WORTH_KNOWING},
+    node::{Content, Stat},
     text_diff::{DIFF_LIMIT, text_diff},
 };
 
@@ -54,12 +54,12 @@ impl Before {
         stat: &Stat,
         wanted: ContentRef,
     ) -> Result<Option<Self>, Problem> {
-        if stat.size >= WORTH_KNOWING
-            && stat.size == wanted.size
-            && context.node.known_digest(path).doing(format_args!("looking at {}", path.display()))?
-                == Some(wanted.digest)
-        {
-            return Ok(None);
+        if stat.size == wanted.size {
+            let known = context.node.known_digest(path, stat);
+            let held = known.and_then(|known| known.map_or_else(|| context.node.digest(path), Ok));
+            if held.doing(format_args!("reading {}", path.display()))? == wanted.digest {
+                return Ok(None);
+            }
         }
         let before = Self::read(context, path, stat)?;
         Ok((before.digest != wanted.digest).then_some(before))

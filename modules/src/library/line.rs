@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use regex_lite::Regex;
-
 use super::presence::State;
 use super::{
+    line_pattern::LinePattern,
     ownership::Ownership,
-    place::{Place, compile_pattern},
+    place::Place,
     text_edit::{Lines, TextEdit},
 };
 use crate::{
@@ -58,7 +57,7 @@ fn compile(params: &Params) -> Result<Box<dyn Resource>, ParamError> {
             "is one line and cannot hold a line break; `block` manages several",
         ));
     }
-    let matches = given.r#match.map(|pattern| compile_pattern("match", &pattern)).transpose()?;
+    let matches = given.r#match.map(|pattern| LinePattern::compile("match", &pattern)).transpose()?;
     let anchored = [("after", given.after.is_some()), ("before", given.before.is_some())];
     let place = Place::given(given.after, given.before)?;
     let edit = match given.state {
@@ -97,13 +96,13 @@ struct Wanted {
 enum Edit {
     Present {
         line: String,
-        matches: Option<Regex>,
+        matches: Option<LinePattern>,
         place: Place,
     },
     /// Lines that equal `line` or match go.
     Absent {
         line: Option<String>,
-        matches: Option<Regex>,
+        matches: Option<LinePattern>,
     },
 }
 
@@ -115,15 +114,15 @@ impl Edit {
         match self {
             Self::Absent { line, matches } => lines.retain(|found| {
                 let equal = line.as_ref().is_some_and(|line| *found.text == *line.as_bytes());
-                !equal && !matches.as_ref().is_some_and(|pattern| pattern.is_match(&found.lossy()))
+                !equal && !matches.as_ref().is_some_and(|pattern| pattern.matches(&found.text))
             }),
             Self::Present { line, matches, place } => {
-                let last = |pattern: &Regex| {
-                    lines.as_slice().iter().rposition(|found| pattern.is_match(&found.lossy()))
+                let last = |pattern: &LinePattern| {
+                    lines.as_slice().iter().rposition(|found| pattern.matches(&found.text))
                 };
                 let there = lines.as_slice().iter().any(|found| *found.text == *line.as_bytes());
                 let replaced = match matches {
-                    Some(pattern) if pattern.is_match(line) || !there => last(pattern),
+                    Some(pattern) if pattern.matches(line.as_bytes()) || !there => last(pattern),
                     _ => None,
                 };
                 match replaced {

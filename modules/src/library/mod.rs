@@ -37,6 +37,7 @@ pub mod ini;
 pub mod kernel_module;
 pub mod limits;
 pub mod line;
+mod line_pattern;
 pub mod link;
 pub mod mount;
 pub mod package;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use regex_lite::{Captures, Regex, RegexBuilder};
 
 use self::lossless::Lossless;
-use super::{ownership::Ownership, place::compile_pattern, text_edit::TextEdit};
+use super::{line_pattern::LinePattern, ownership::Ownership, text_edit::TextEdit};
 use crate::{
     AbsolutePath, Class, Context, Doing, Effect, FileMode, Module, ParamError, Params, Problem, Resource,
     Seen, Thing, Touches, params,
@@ -59,7 +59,7 @@ fn compile(params: &Params) -> Result<Box<dyn Resource>, ParamError> {
 /// An expression whose `^` and `$` stand at lines.
 fn by_lines(name: &str, pattern: &str) -> Result<Regex, ParamError> {
     // For the message of a wrong one.
-    compile_pattern(name, pattern)?;
+    LinePattern::compile(name, pattern)?;
     RegexBuilder::new(pattern)
         .multi_line(true)
         .build()

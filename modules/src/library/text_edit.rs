@@ -55,10 +55,11 @@ impl TextEdit<'_> {
             changes.extend(self.ownership.all());
             return Ok(Seen::Differs(changes));
         };
-        let (before, text) = self.read(context, &stat)?;
+        let text = self.read(context, &stat)?;
         let after = edit(&text)?;
         let mut changes = Vec::new();
         if *after != *text {
+            let before = Before::of(&text);
             changes.push(content::difference(context, "content", Some(&before), After::Bytes(&after))?);
         }
         changes.extend(self.ownership.differences(context, &stat)?);
@@ -89,7 +90,7 @@ impl TextEdit<'_> {
                 .doing(format_args!("writing {}", path.display()))?;
             return self.write(context, edit(b"")?, self.ownership.attributes(context, default)?);
         };
-        let (_, text) = self.read(context, &stat)?;
+        let text = self.read(context, &stat)?;
         let after = edit(&text)?;
         if *after == *text {
             self.ownership.apply(context, path, &stat)?;
@@ -103,7 +104,7 @@ impl TextEdit<'_> {
         context.node.stat(self.path).doing(format_args!("looking at {}", self.path.display()))
     }
 
-    fn read(&self, context: &Context<'_>, stat: &Stat) -> Result<(Before, Vec<u8>), Problem> {
+    fn read(&self, context: &Context<'_>, stat: &Stat) -> Result<Vec<u8>, Problem> {
         let path = self.path;
         if stat.kind == FileKind::Link {
             let target = context.node.read_link(path).doing(format_args!("reading {}", path.display()))?;
@@ -120,8 +121,7 @@ impl TextEdit<'_> {
                 stat.size
             )));
         }
-        let text = context.node.read(path, EDIT_LIMIT).doing(format_args!("reading {}", path.display()))?;
-        Ok((Before::of(&text), text))
+        context.node.read(path, EDIT_LIMIT).doing(format_args!("reading {}", path.display()))
     }
 
     fn write(&self, context: &Context<'_>, text: Vec<u8>, attributes: Attributes) -> Result<Effect, Problem> {
@@ -146,14 +146,6 @@ pub struct Line<'a> {
     pub text: Cow<'a, [u8]>,
     /// `\n`, `\r\n`, or nothing for a last line that is not ended.
     ending: &'static [u8],
-}
-
-impl Line<'_> {
-    /// For matching against what a user wrote; bytes that are no UTF-8 become replacement characters.
-    #[must_use]
-    pub fn lossy(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.text)
-    }
 }
 
 impl<'a> Lines<'a> {
@@ -218,7 +210,8 @@ impl<'a> Lines<'a> {
     /// The text.
     #[must_use]
     pub fn join(&self) -> Vec<u8> {
-        let mut text = Vec::new();
+        let size = self.lines.iter().map(|line| line.text.len() + line.ending.len()).sum();
+        let mut text = Vec::with_capacity(size);
         for line in &self.lines {
             text.extend_from_slice(&line.text);
             text.extend_from_slice(line.ending);

@@ -45,9 +45,6 @@ impl FileKind {
     }
 }
 
-/// Files of fewer bytes are hashed in no more time than it takes to remember what they held.
-pub const WORTH_KNOWING: u64 = 64 * 1024;
-
 /// Extended attributes by name.
 pub type Extended = std::collections::BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -64,10 +61,14 @@ pub struct Stat {
     pub gid: u32,
     /// Length in bytes.
     pub size: u64,
+    /// The file system's device number.
+    pub device: u64,
     /// Inode number.
     pub inode: u64,
-    /// Modification time, nanoseconds since 1970.
+    /// When its content was last changed, nanoseconds since 1970; anybody who may write it can set this.
     pub modified: i128,
+    /// When anything of it was last changed, nanoseconds since 1970; the kernel sets this.
+    pub changed: i128,
 }
 
 /// Mode and owner of something that is written.
@@ -189,11 +190,12 @@ pub trait Files {
     /// What reading returns.
     fn digest(&self, path: &Path) -> io::Result<Digest>;
 
-    /// The digest of a regular file's content where it is known without reading it; see [`crate::Real::remembering`].
+    /// The digest of a regular file's content where it is known without reading it, of a file that was just found to
+    /// be this; see [`crate::Real::remembering`].
     ///
     /// # Errors
-    /// What stat(2) returns, other than "not there".
-    fn known_digest(&self, _path: &Path) -> io::Result<Option<Digest>> {
+    /// When there is none.
+    fn known_digest(&self, _path: &Path, _stat: &Stat) -> io::Result<Option<Digest>> {
         Ok(None)
     }
 

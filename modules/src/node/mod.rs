@@ -15,7 +15,7 @@ mod units;
 pub use accounts::{Accounts, Group, GroupChange, User, UserChange};
 pub use commands::{Command, Commands, Finished, Live};
 pub(crate) use files::led_astray;
-pub use files::{Attributes, Content, Extended, FileKind, Files, Stat, Validate, WORTH_KNOWING};
+pub use files::{Attributes, Content, Extended, FileKind, Files, Stat, Validate};
 pub use packages::{
     InstalledPackage, PackageAction, PackageManager, PackageRequest, Packages, Predicted, Refusal, Remains,
     Transacted, Transaction, Waiting,

@@ -97,14 +97,17 @@ impl FilesLayer {
 
     fn stat(&self, kind: FileKind, attributes: Attributes, size: u64) -> Stat {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = i128::try_from(now.as_nanos()).unwrap_or(i128::MAX);
         Stat {
             kind,
             mode: attributes.mode & 0o7777,
             uid: attributes.uid,
             gid: attributes.gid,
             size,
+            device: 0,
             inode: FIRST_INODE + self.made.fetch_add(1, Ordering::Relaxed),
-            modified: i128::try_from(now.as_nanos()).unwrap_or(i128::MAX),
+            modified: now,
+            changed: now,
         }
     }
 }
@@ -380,11 +383,11 @@ impl Files for Overlay<'_> {
         }
     }
 
-    fn known_digest(&self, path: &Path) -> io::Result<Option<Digest>> {
+    fn known_digest(&self, path: &Path, stat: &Stat) -> io::Result<Option<Digest>> {
         let (place, entry) = self.find_file(path)?;
         match entry.body {
             Body::File(content) => Ok(Some(content.digest())),
-            _ => self.below.known_digest(&place),
+            _ => self.below.known_digest(&place, stat),
         }
     }
 
@@ -587,8 +590,17 @@ impl Files for Empty {
     }
 
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
-        let root =
-            Stat { kind: FileKind::Directory, mode: 0o755, uid: 0, gid: 0, size: 0, inode: 1, modified: 0 };
+        let root = Stat {
+            kind: FileKind::Directory,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            device: 0,
+            inode: 1,
+            modified: 0,
+            changed: 0,
+        };
         Ok((path == Path::new("/")).then_some(root))
     }
 

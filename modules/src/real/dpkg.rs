@@ -4,7 +4,9 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs, io,
+    fs,
+    io::{self, BufRead},
+    ops::Range,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,8 +18,10 @@ use crate::node::{InstalledPackage, Remains};
 /// dpkg's view of all packages it knows.
 #[derive(Debug, Default)]
 pub(super) struct Database {
-    /// Entries by name without architecture.
-    packages: HashMap<Box<str>, Vec<Entry>>,
+    /// The file that entries are parts of: a copy of each would take longer than finding them.
+    text: Vec<u8>,
+    /// In the order of their names, those of a name as in the file.
+    entries: Vec<Entry>,
     /// Names that are provided by fully installed packages, with one that does.
     provided: HashMap<Box<str>, Box<str>>,
     /// The architecture of the node.
@@ -27,21 +31,31 @@ pub(super) struct Database {
 /// One package of one architecture.
 #[derive(Clone, Debug)]
 struct Entry {
-    architecture: Box<str>,
-    version: Box<str>,
+    name: Part,
+    architecture: Part,
+    version: Part,
     held: bool,
     status: Status,
     manual: bool,
 }
 
-impl Entry {
-    fn as_installed(&self) -> InstalledPackage {
-        InstalledPackage {
-            version: self.version.to_string(),
-            held: self.held,
-            manual: self.manual,
-            provided_by: None,
-        }
+/// A part of the file, which is known to be text.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    begin: usize,
+    end: usize,
+}
+
+impl Part {
+    /// Where a text that was found in the file lies in it.
+    fn of(part: &str, file: &[u8]) -> Self {
+        // The empty text of a missing field lies elsewhere.
+        let begin = if part.is_empty() { 0 } else { part.as_ptr().addr() - file.as_ptr().addr() };
+        Self { begin, end: begin + part.len() }
+    }
+
+    fn within(self, file: &[u8]) -> &str {
+        std::str::from_utf8(&file[self.begin..self.end]).unwrap_or_default()
     }
 }
 
@@ -56,51 +70,62 @@ enum Status {
 
 impl Database {
     /// Reads the files' texts.
-    pub(super) fn parse(status: &[u8], extended: &[u8]) -> Self {
+    pub(super) fn parse(status: Vec<u8>, extended: &[u8]) -> Self {
         let mut database = Self::default();
         let mut provides: Vec<(Box<str>, Box<str>)> = Vec::new();
-        for_each_paragraph(status, |fields| {
-            let name = fields.get("Package");
+        for_each_paragraph(&status, |fields| {
+            let name = fields.package;
             if name.is_empty() {
                 return;
             }
-            let mut words = fields.get("Status").split(' ');
+            let mut words = fields.status.split(' ');
             let held = words.next() == Some("hold");
-            let status = match words.nth(1).unwrap_or_default() {
+            let state = match words.nth(1).unwrap_or_default() {
                 "installed" | "triggers-awaited" | "triggers-pending" => Status::Installed,
                 "config-files" => Status::Configuration,
                 "not-installed" | "" => Status::Absent,
                 _ => Status::Broken,
             };
-            if name == "dpkg" && status == Status::Installed {
-                database.native = fields.get("Architecture").to_owned();
+            if name == "dpkg" && state == Status::Installed {
+                database.native = fields.architecture.to_owned();
             }
-            if status == Status::Installed {
-                for provided in fields.get("Provides").split(',') {
+            if state == Status::Installed && !fields.provides.is_empty() {
+                for provided in fields.provides.split(',') {
                     let provided = provided.trim().split([' ', ':']).next().unwrap_or_default();
                     if !provided.is_empty() {
                         provides.push((provided.into(), name.into()));
                     }
                 }
             }
-            database.packages.entry(name.into()).or_default().push(Entry {
-                architecture: fields.get("Architecture").into(),
-                version: fields.get("Version").into(),
+            let part = |text| Part::of(text, &status);
+            database.entries.push(Entry {
+                name: part(name),
+                architecture: part(fields.architecture),
+                version: part(fields.version),
                 held,
-                status,
+                status: state,
                 manual: true,
             });
         });
+        database.text = status;
         database.provided = provides.into_iter().collect();
+        // dpkg writes them in order, so that nothing is left to do.
+        let text = &database.text;
+        let name = |entry: &Entry| &text[entry.name.begin..entry.name.end];
+        if !database.entries.is_sorted_by_key(name) {
+            crate::in_order::sort_by(&mut database.entries, |one, other| name(one).cmp(name(other)));
+        }
         for_each_paragraph(extended, |fields| {
-            if fields.get("Auto-Installed") != "1" {
+            if fields.auto_installed != "1" {
                 return;
             }
-            let architecture = fields.get("Architecture");
-            let native = architecture == database.native;
-            for entry in database.packages.get_mut(fields.get("Package")).into_iter().flatten() {
+            let own = fields.architecture == database.native;
+            let text = &database.text;
+            let entries = within(text, &database.entries, fields.package);
+            for entry in &mut database.entries[entries] {
                 // apt writes the node's own architecture for packages of architecture `all`.
-                if *entry.architecture == *architecture || (native && &*entry.architecture == "all") {
+                let architecture = entry.architecture.within(text);
+                if architecture == fields.architecture || (own && architecture == "all") {
                     entry.manual = false;
                 }
             }
@@ -113,23 +138,37 @@ impl Database {
         &self.native
     }
 
+    /// The entries of a name.
+    fn entries(&self, name: &str) -> &[Entry] {
+        &self.entries[within(&self.text, &self.entries, name)]
+    }
+
+    fn as_installed(&self, entry: &Entry) -> InstalledPackage {
+        InstalledPackage {
+            version: entry.version.within(&self.text).to_owned(),
+            held: entry.held,
+            manual: entry.manual,
+            provided_by: None,
+        }
+    }
+
     /// The entry of a name; without `:arch` it is that of the node's own architecture or of `all`.
     fn entry(&self, name: &str) -> Option<&Entry> {
-        let (name, architecture) = match name.split_once(':') {
+        let (name, wanted) = match name.split_once(':') {
             Some((name, architecture)) => (name, Some(architecture)),
             None => (name, None),
         };
-        self.packages.get(name)?.iter().find(|entry| match architecture {
-            Some("any") => true,
-            Some(architecture) => {
-                *entry.architecture == *architecture
-                    || (&*entry.architecture == "all" && architecture == self.native)
-            }
-            None => {
-                &*entry.architecture == "all"
-                    || *entry.architecture == *self.native
-                    || self.native.is_empty()
-                    || entry.architecture.is_empty()
+        self.entries(name).iter().find(|entry| {
+            let architecture = entry.architecture.within(&self.text);
+            match wanted {
+                Some("any") => true,
+                Some(wanted) => architecture == wanted || (architecture == "all" && wanted == self.native),
+                None => {
+                    architecture == "all"
+                        || architecture == self.native
+                        || self.native.is_empty()
+                        || architecture.is_empty()
+                }
             }
         })
     }
@@ -137,11 +176,11 @@ impl Database {
     /// The package, if it is fully installed.
     pub(super) fn installed(&self, name: &str) -> Option<InstalledPackage> {
         if let Some(entry) = self.entry(name) {
-            return (entry.status == Status::Installed).then(|| entry.as_installed());
+            return (entry.status == Status::Installed).then(|| self.as_installed(entry));
         }
         let provider = self.provided.get(name)?;
-        let entry = self.packages.get(provider)?.iter().find(|entry| entry.status == Status::Installed)?;
-        Some(InstalledPackage { provided_by: Some(provider.to_string()), ..entry.as_installed() })
+        let entry = self.entries(provider).iter().find(|entry| entry.status == Status::Installed)?;
+        Some(InstalledPackage { provided_by: Some(provider.to_string()), ..self.as_installed(entry) })
     }
 
     /// What is left of a package that is not installed.
@@ -156,66 +195,79 @@ impl Database {
     /// All fully installed packages as `name`, or `name:arch` where that is not the node's own.
     pub(super) fn all_installed(&self) -> BTreeMap<String, InstalledPackage> {
         let mut all = BTreeMap::new();
-        for (name, entries) in &self.packages {
-            for entry in entries.iter().filter(|entry| entry.status == Status::Installed) {
-                let own = *entry.architecture == *self.native || &*entry.architecture == "all";
-                let name = if own { name.to_string() } else { format!("{name}:{}", entry.architecture) };
-                all.insert(name, entry.as_installed());
-            }
+        for entry in self.entries.iter().filter(|entry| entry.status == Status::Installed) {
+            let (name, architecture) = (entry.name.within(&self.text), entry.architecture.within(&self.text));
+            let own = architecture == self.native || architecture == "all";
+            let name = if own { name.to_owned() } else { format!("{name}:{architecture}") };
+            all.insert(name, self.as_installed(entry));
         }
         all
     }
 }
 
+/// Where the entries of a name are among these, which are in the order of their names.
+fn within(text: &[u8], entries: &[Entry], name: &str) -> Range<usize> {
+    let of = |entry: &Entry| &text[entry.name.begin..entry.name.end];
+    let begin = entries.partition_point(|entry| of(entry) < name.as_bytes());
+    let count = entries[begin..].iter().take_while(|entry| of(entry) == name.as_bytes()).count();
+    begin..begin + count
+}
+
 /// The fields of a paragraph that are used, as texts of the file.
-struct Fields<'a>([(&'static str, &'a str); 6]);
+#[derive(Default)]
+struct Fields<'a> {
+    package: &'a str,
+    status: &'a str,
+    architecture: &'a str,
+    version: &'a str,
+    provides: &'a str,
+    auto_installed: &'a str,
+}
 
 impl<'a> Fields<'a> {
-    const EMPTY: Self = Self([
-        ("Package", ""),
-        ("Status", ""),
-        ("Architecture", ""),
-        ("Version", ""),
-        ("Provides", ""),
-        ("Auto-Installed", ""),
-    ]);
-
-    fn get(&self, name: &str) -> &'a str {
-        self.0.iter().find(|(field, _)| *field == name).map_or("", |(_, value)| value)
-    }
-
     fn set(&mut self, line: &'a [u8]) {
-        for (field, value) in &mut self.0 {
-            // Most lines are told apart by where their colon is.
-            if line.get(field.len()) == Some(&b':')
-                && let Some(rest) = line.strip_prefix(field.as_bytes())
-            {
-                let rest = &rest[1..];
-                *value = std::str::from_utf8(rest).unwrap_or_default().trim();
+        let text = |value: &'a [u8]| std::str::from_utf8(value.trim_ascii()).unwrap_or_default();
+        match line {
+            [b'P', b'a', b'c', b'k', b'a', b'g', b'e', b':', value @ ..] => self.package = text(value),
+            [b'S', b't', b'a', b't', b'u', b's', b':', value @ ..] => self.status = text(value),
+            [b'V', b'e', b'r', b's', b'i', b'o', b'n', b':', value @ ..] => self.version = text(value),
+            [b'A' | b'P', ..] => {
+                if let Some(value) = line.strip_prefix(b"Architecture:") {
+                    self.architecture = text(value);
+                } else if let Some(value) = line.strip_prefix(b"Provides:") {
+                    self.provides = text(value);
+                } else if let Some(value) = line.strip_prefix(b"Auto-Installed:") {
+                    self.auto_installed = text(value);
+                }
             }
+            _ => {}
         }
     }
 }
 
 /// Calls `take` for every paragraph of a file of fields (deb822(5)); folded lines are none of ours.
 fn for_each_paragraph<'a>(text: &'a [u8], mut take: impl FnMut(&Fields<'a>)) {
-    let mut fields = Fields::EMPTY;
+    let mut fields = Fields::default();
     let mut any = false;
-    for line in text.split(|&byte| byte == b'\n') {
-        match line.first() {
-            None => {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let start = rest;
+        // The C library's way to the next line, which looks at many bytes at once. Memory does not fail to be read.
+        let length = rest.skip_until(b'\n').unwrap_or(start.len());
+        let line = &start[..length];
+        match line {
+            [] | [b'\n'] => {
                 if any {
                     take(&fields);
                 }
-                fields = Fields::EMPTY;
+                fields = Fields::default();
                 any = false;
             }
-            Some(b' ' | b'\t') => {}
-            Some(b'P' | b'S' | b'A' | b'V') => {
+            [b' ' | b'\t', ..] => {}
+            line => {
                 any = true;
                 fields.set(line);
             }
-            Some(_) => any = true,
         }
     }
     if any {
@@ -248,7 +300,7 @@ impl Cached {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
                 read => read?,
             };
-            Ok(Database::parse(&status, &extended))
+            Ok(Database::parse(status, &extended))
         })
     }
 
@@ -332,7 +384,7 @@ Auto-Installed: 0
 ";
 
     fn database() -> Database {
-        Database::parse(STATUS, EXTENDED)
+        Database::parse(STATUS.to_vec(), EXTENDED)
     }
 
     #[test]
@@ -349,6 +401,20 @@ Auto-Installed: 0
         assert_eq!(database.installed("nonsense"), None);
         let all: Vec<_> = database.all_installed().into_keys().collect();
         assert_eq!(all, ["dpkg", "libc6", "libc6:i386", "nginx"]);
+    }
+
+    #[test]
+    fn the_order_of_the_file_does_not_matter() {
+        let text = std::str::from_utf8(STATUS).unwrap();
+        let mut paragraphs: Vec<&str> = text.split("\n\n").collect();
+        let sorted = Database::parse(STATUS.to_vec(), EXTENDED).all_installed();
+        for _ in 0..paragraphs.len() {
+            paragraphs.rotate_left(1);
+            let database = Database::parse(paragraphs.join("\n\n").into_bytes(), EXTENDED);
+            assert_eq!(database.all_installed(), sorted);
+            assert_eq!(database.installed("libc6:i386").unwrap().version, "2.36-8");
+            assert_eq!(database.installed("www").unwrap().provided_by.as_deref(), Some("nginx"));
+        }
     }
 
     #[test]

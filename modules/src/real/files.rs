@@ -34,8 +34,8 @@ use crate::{
 /// Files up to this size are read with one call.
 const SMALL: u64 = 256 * 1024;
 
-/// What the file system part remembers: where leftovers were looked for, its names for new ones, and what large
-/// files held.
+/// What the file system part remembers: where leftovers were looked for, its names for new ones, and what files
+/// held.
 #[derive(Default)]
 pub(super) struct FilesState {
     names: replace::Names,
@@ -75,40 +75,21 @@ impl Files for Real {
 
     fn digest(&self, path: &Path) -> io::Result<Digest> {
         let (file, stat) = open_regular(path)?;
+        let stat = stat_of(&stat);
         if let Some(digest) = self.files.memo.known(&stat) {
             return Ok(digest);
         }
-        let size = stat_of(&stat).size;
-        if size > SMALL {
-            let began = memo::now();
-            let (digest, _) = Digest::of_reader(&file)?;
-            if self.files.memo.notes(size) {
-                self.files.memo.hashed(&stat, &rustix::fs::fstat(&file)?, began, digest);
-            }
-            return Ok(digest);
-        }
-        let began = memo::now();
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
-        (&file).take(SMALL).read_to_end(&mut bytes)?;
-        // It grew meanwhile, or lies about its size as files of /proc do.
-        if bytes.len() as u64 >= SMALL {
-            return Ok(Digest::of_reader((&bytes[..]).chain(file))?.0);
-        }
-        let digest = Digest::of(&bytes);
-        if self.files.memo.notes(size) {
-            self.files.memo.hashed(&stat, &rustix::fs::fstat(&file)?, began, digest);
+        let resting = self.files.memo.resting(&stat);
+        let (digest, size) = hash(&file, stat.size)?;
+        // What is made up as it is read, as in /proc, changes without a trace.
+        if let Some(resting) = resting.filter(|_| size == stat.size) {
+            self.files.memo.hashed(resting, &stat_of(&rustix::fs::fstat(&file)?), digest);
         }
         Ok(digest)
     }
 
-    fn known_digest(&self, path: &Path) -> io::Result<Option<Digest>> {
-        match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(raw) if FileType::from_raw_mode(raw.st_mode) == FileType::RegularFile => {
-                Ok(self.files.memo.known(&raw))
-            }
-            Ok(_) | Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    fn known_digest(&self, _path: &Path, stat: &Stat) -> io::Result<Option<Digest>> {
+        Ok(self.files.memo.known(stat))
     }
 
     fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
@@ -152,7 +133,7 @@ impl Files for Real {
         };
         let mut new = Replacement::holding(&parent, &self.files, content)?;
         // While nobody else can open it.
-        let seal = if self.files.memo.notes(content.size()) { new.seal() } else { None };
+        let seal = if self.files.memo.notes() { new.seal() } else { None };
         new.dress(attributes, replaced)?;
         new.sync()?;
         if let Some(validate) = validate
@@ -162,7 +143,7 @@ impl Files for Real {
         }
         let placed = new.take_place()?;
         if let (Some(seal), Some(placed)) = (seal, placed) {
-            self.files.memo.written(&rustix::fs::fstat(&placed)?, seal, content.digest());
+            self.files.memo.written(&stat_of(&rustix::fs::fstat(&placed)?), seal, content.digest());
         }
         self.touched(path);
         Ok(Ok(()))
@@ -282,9 +263,19 @@ fn read_up_to(file: File, size: u64, limit: u64) -> io::Result<Vec<u8>> {
     if size > limit {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+    let wanted = usize::try_from(size).unwrap_or(0) + 1;
+    let mut bytes = Vec::with_capacity(wanted);
+    if size > 0 {
+        // Where there is one byte less than would fit, this was all.
+        let count = rustix::io::retry_on_intr(|| {
+            rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes))
+        })?;
+        if count < bytes.capacity() && bytes.len() as u64 == size {
+            return Ok(bytes);
+        }
+    }
     // One byte more than the limit shows a file that grew meanwhile, or one of /proc, which all say 0.
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    file.take(limit.saturating_add(1).saturating_sub(bytes.len() as u64)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 
@@ -304,6 +295,20 @@ fn open_regular(path: &Path) -> io::Result<(File, rustix::fs::Stat)> {
     let raw = rustix::fs::fstat(&file)?;
     let kind = stat_of(&raw).kind;
     if kind == FileKind::File { Ok((File::from(file), raw)) } else { Err(kind.instead_of("a file")) }
+}
+
+/// The digest and length of an opened file that says it has this size.
+fn hash(file: &File, size: u64) -> io::Result<(Digest, u64)> {
+    if size > SMALL {
+        return Digest::of_reader(file);
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+    file.take(SMALL).read_to_end(&mut bytes)?;
+    // It grew meanwhile, or lies about its size as files of /proc do.
+    if bytes.len() as u64 >= SMALL {
+        return Digest::of_reader((&bytes[..]).chain(file));
+    }
+    Ok((Digest::of(&bytes), bytes.len() as u64))
 }
 
 fn is_link(path: &Path) -> bool {
@@ -337,9 +342,16 @@ fn stat_of(raw: &rustix::fs::Stat) -> Stat {
         uid: raw.st_uid,
         gid: raw.st_gid,
         size: u64::try_from(raw.st_size).unwrap_or(0),
+        device: raw.st_dev,
         inode: raw.st_ino,
-        modified: i128::from(raw.st_mtime) * 1_000_000_000 + i128::from(raw.st_mtime_nsec),
+        modified: nanoseconds(raw.st_mtime, raw.st_mtime_nsec),
+        changed: nanoseconds(raw.st_ctime, raw.st_ctime_nsec),
     }
+}
+
+/// Since 1970.
+fn nanoseconds(seconds: i64, more: u64) -> i128 {
+    i128::from(seconds) * 1_000_000_000 + i128::from(more)
 }
 
 /// The bits of a mode as chmod(2) takes them.

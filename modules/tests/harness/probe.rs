@@ -93,8 +93,8 @@ impl Files for Probe<'_> {
     fn digest(&self, path: &Path) -> io::Result<Digest> {
         self.inner.digest(path)
     }
-    fn known_digest(&self, path: &Path) -> io::Result<Option<Digest>> {
-        self.inner.known_digest(path)
+    fn known_digest(&self, path: &Path, stat: &Stat) -> io::Result<Option<Digest>> {
+        self.inner.known_digest(path, stat)
     }
     fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
         self.inner.read_link(path)

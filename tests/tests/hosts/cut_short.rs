@@ -16,7 +16,7 @@ fn halting(repository: &Repository, name: &str) {
 
 fn started(hosts: &Hosts, repository: &Repository, name: &str, more: &str) -> Started {
     // What a test that failed has left behind would hold the node.
-    hosts.sh("e12", "pkill -9 -x -f '[^ ]*/cm-agent-[^ ]* session' || true");
+    hosts.sh("e12", "pkill -9 -x -f '.*/cm-agent-[^ ]* session' || true");
     hosts.sh("e12", &format!("rm -f /run/{name}.here /run/{name}.go /srv/{name}.*"));
     let run = repository.start(&format!("apply {name} on e12 {more}"));
     eventually("the halt", Duration::from_secs(20), || {
@@ -29,7 +29,7 @@ fn started(hosts: &Hosts, repository: &Repository, name: &str, more: &str) -> St
 fn goes_on(hosts: &Hosts, repository: &Repository, name: &str) {
     hosts.sh("e12", &format!("touch /run/{name}.go"));
     eventually("the end of the agent", Duration::from_secs(20), || {
-        (!hosts.holds("e12", "pgrep -x -f '[^ ]*/cm-agent-[^ ]* session'")).then_some(())
+        (!hosts.holds("e12", "pgrep -x -f '.*/cm-agent-[^ ]* session'")).then_some(())
     });
     let _ = repository.cm(&format!("apply {name} on e12")).exits(0);
     assert_eq!(hosts.sh("e12", &format!("cat /srv/{name}.first /srv/{name}.second")), "first\nsecond\n");
@@ -42,7 +42,7 @@ fn the_agent_is_killed() {
     let repository = Repository::over(hosts);
     halting(&repository, "agentkilled");
     let run = started(hosts, &repository, "agentkilled", "");
-    hosts.sh("e12", "pkill -9 -x -f '[^ ]*/cm-agent-[^ ]* session'");
+    hosts.sh("e12", "pkill -9 -x -f '.*/cm-agent-[^ ]* session'");
     let _ = run.finish().exits(4).says(&[
         "lost the agent on `e12`",
         "in the middle of the run",
@@ -80,7 +80,7 @@ fn the_link_is_cut() {
     assert!(ran.took < Duration::from_secs(25), "{:?}", ran.took);
     // The agent of the cut run holds the node until it has seen that nobody is there.
     hosts.sh("e12", "touch /run/linkcut.go");
-    hosts.sh("e12", "pkill -9 -x -f '[^ ]*/cm-agent-[^ ]* session' || true");
+    hosts.sh("e12", "pkill -9 -x -f '.*/cm-agent-[^ ]* session' || true");
     goes_on(hosts, &repository, "linkcut");
 }
 

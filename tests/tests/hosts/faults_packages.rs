@@ -49,7 +49,7 @@ fn repository(hosts: &Hosts) -> Repository {
 }
 
 /// Kills the agent and all of apt and dpkg, the package's script included, as a crash would.
-const KILL_ALL: &str = "kill -9 $(pgrep -x -f '[^ ]*/cm-agent-[^ ]* session') $(pgrep -x apt-get) $(pgrep -x dpkg) $(cat /run/slowpack.here)";
+const KILL_ALL: &str = "kill -9 $(pgrep -x -f '.*/cm-agent-[^ ]* session') $(pgrep -x apt-get) $(pgrep -x dpkg) $(cat /run/slowpack.here)";
 
 #[test]
 fn everything_is_killed_while_dpkg_configures_a_package() {

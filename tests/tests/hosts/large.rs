@@ -99,7 +99,7 @@ fn one_connection_and_one_channel_a_host_and_nothing_left() {
                 "connections and sessions of `{line}` on {host}"
             );
             eventually("the end of the agent", Duration::from_secs(3), || {
-                (!hosts.holds(host, "pgrep -x -f '[^ ]*/cm-agent-[^ ]* session'")).then_some(())
+                (!hosts.holds(host, "pgrep -x -f '.*/cm-agent-[^ ]* session'")).then_some(())
             });
         }
     }

@@ -49,6 +49,7 @@ mod silence;
 mod system_modules;
 mod terminal;
 mod text_modules;
+mod unchanged;
 mod unreachable;
 mod values;
 mod watching;

@@ -77,7 +77,7 @@ pub const AGENT: &[Part] = &[
         ],
     ),
     (
-        "looking at services: systemd's socket",
+        "looking at services: the system's bus",
         &[
             "cm_modules::library::service",
             "cm_modules::library::unit",
@@ -93,7 +93,7 @@ pub const AGENT: &[Part] = &[
     ("facts of the host", &["cm_modules::facts"]),
     (
         "journal and what was applied before",
-        &["cm_agent::journal", "cm_agent::applied", "cm_agent::runner::remember"],
+        &["cm_agent::journal", "cm_agent::applied", "cm_agent::settled", "cm_agent::runner::remember"],
     ),
     ("telling results", &["cm_agent::runner::report", "cm_agent::outbox"]),
     (
@@ -107,10 +107,6 @@ pub const AGENT: &[Part] = &[
             "cm_modules::module",
             "cm_modules::param",
         ],
-    ),
-    (
-        "counting the processors (std reads cgroups for it)",
-        &["std::thread::functions::available_parallelism"],
     ),
     ("runner: order, threads, waiting", &["cm_agent::runner"]),
     ("session: start, hello, reading, writing", &["cm_agent"]),

@@ -36,16 +36,21 @@ pub const DONE: &[&str] = &[
      templates, which is work for each host. *Recording*: a task that was as wanted in less than a millisecond takes a \
      few bytes instead of a row, and hosts that end together are written together.",
     "**What dominated the agent, and what was done.** *systemctl*: a process for the states of units; they are now asked \
-     for over systemd's socket by a client of our own, in one connection. *Threads*: the looks of a hundred tasks take a \
+     for over the system's bus by a client of our own, in one connection. *Threads*: the looks of a hundred tasks take a \
      few milliseconds, of which starting threads and their waiting for each other's heap was a good part; now one thread \
      begins, and others help only after 5 ms, on one heap that grows by megabytes. *Reading again*: files that many tasks \
      look into (passwd, group, dpkg's status) are compared with what was read once a look, not once a task, and dpkg's \
-     fields are told apart by where their colons are; files of 64 KiB and more that are what they were when they were \
+     fields are told apart by where their colons are; files that are what they were when they were \
      last hashed are not read. *Counting processors*, which std does by reading cgroups and mount tables, was up to 5 % \
-     of an agent's time in these very profiles, and is done only where threads are wanted. *Starting*: the shell that \
-     looked for the agent is gone where root logs in, and so is the reading of `/proc/self/maps` at the start. What is \
-     left is spread thin: starting and ending the process, faulting in its pages, the system calls of looks and facts, the \
-     journal, dpkg's database, decoding and hashing what is wanted.",
+     of an agent's time in these very profiles; the kernel is asked where threads are wanted. *The journal* and the list \
+     of what was applied were a third of an agent's time, once a node remembers a few hundred things: decoding, sorting \
+     into maps, giving all of it back; a run of a catalog that changed nothing over the very same memory before does not \
+     read it. *Telling*: each result woke a thread, which woke sudo's and sshd's processes and the controller; results of \
+     tasks that were as wanted now go in one write with the end of the run, as the agent's mark goes with its facts. \
+     *Looking at lines*: an expression is asked only about lines that begin as it does. *Starting*: the shell that \
+     looked for the agent is gone where root logs in, and so are the reading of `/proc/self/maps` at the start and \
+     relocation: the agent lies at a fixed address. What is left is spread thin: starting and ending the process, faulting in its pages, the system calls of looks and facts, \
+     dpkg's database, decoding and hashing what is wanted.",
     "**What no tool can take away** is in the table of programs: on the hosts sshd's key exchange and log-in, with the \
      session that PAM and systemd make of it, cost several times what the agent does, and sudo about as much as the agent. \
      Plain ssh pays for sshd, too, which is why it is the floor; it does not pay for sudo. `else` is what else ran on the \

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::library::{
-    place::compile_pattern,
+    line_pattern::LinePattern,
     trial::{Store, at, context, converge, everywhere, look, put, task},
 };
 
@@ -46,7 +46,7 @@ fn a_new_block_goes_to_the_end_and_the_old_one_is_replaced_where_it_is() {
 
 #[test]
 fn anchors_say_where_a_new_block_goes() {
-    let pattern = |text: &str| compile_pattern("after", text).unwrap();
+    let pattern = |text: &str| LinePattern::compile("after", text).unwrap();
     let after = block(Some("n"), Place::After(pattern("^b")));
     let before = block(Some("n"), Place::Before(pattern("^b")));
     let new = "# BEGIN cm web\nn\n# END cm web\n";
@@ -201,7 +201,8 @@ fn text() -> impl Strategy<Value = String> {
 
 fn place() -> impl Strategy<Value = Place> {
     let pattern = || {
-        prop_oneof![Just("a"), Just("^$"), Just("cm")].prop_map(|text| compile_pattern("x", text).unwrap())
+        prop_oneof![Just("a"), Just("^$"), Just("cm")]
+            .prop_map(|text| LinePattern::compile("x", text).unwrap())
     };
     prop_oneof![
         Just(()).prop_map(|()| Place::End),

@@ -10,8 +10,8 @@ fn present(line: &str, matches: Option<&str>, place: Place) -> Edit {
     Edit::Present { line: line.into(), matches: matches.map(regex), place }
 }
 
-fn regex(pattern: &str) -> Regex {
-    Regex::new(pattern).unwrap()
+fn regex(pattern: &str) -> LinePattern {
+    LinePattern::compile("match", pattern).unwrap()
 }
 
 fn edited(edit: &Edit, text: &str) -> String {

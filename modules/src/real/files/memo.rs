@@ -25,14 +25,14 @@ use std::{
 };
 
 use cm_wire::Digest;
-use rustix::fs::{OFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{OFlags, Timespec, Timestamps, UTIME_OMIT};
 
-use crate::node::WORTH_KNOWING as FLOOR;
+use crate::node::{FileKind, Stat};
 
 /// A file is at rest this long after its last change, in nanoseconds: longer than a tick of any file system's clock.
 const REST: i64 = 2_500_000_000;
 /// Entries at most; those that were not asked for the longest go first.
-const ENTRIES: usize = 4096;
+const ENTRIES: usize = 16384;
 /// An entry that nobody asked for while the file was written anew so often goes.
 const AGE: u8 = 30;
 /// Names the format.
@@ -42,7 +42,7 @@ const ENTRY: usize = 5 * 8 + 32 + 1;
 /// Changes with every boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The digests of large files, by what the file system says of them.
+/// The digests of files, by what the file system says of them.
 #[derive(Default)]
 pub(in crate::real) struct Memo {
     /// Where they are between runs; none: nowhere, and none are remembered.
@@ -57,8 +57,8 @@ struct State {
     read: bool,
     boot: [u8; 32],
     entries: HashMap<Key, Entry>,
-    /// Something is in them that is not in the file.
-    new: bool,
+    /// Something was put in that is not in the file.
+    is_new: bool,
 }
 
 /// A file, whatever its names.
@@ -74,6 +74,8 @@ struct Entry {
     digest: Digest,
     /// How often the file was written since somebody asked for it.
     age: u8,
+    /// It is not in the file.
+    is_new: bool,
 }
 
 /// What tells one state of a file from another; times in nanoseconds since 1970.
@@ -87,20 +89,17 @@ struct Times {
 impl Times {
     /// None where they do not fit: centuries from now, or a file system that makes them up.
     fn of(stat: &Stat) -> Option<Self> {
-        let time = |seconds: i64, nanoseconds: u64| {
-            seconds.checked_mul(1_000_000_000)?.checked_add(i64::try_from(nanoseconds).ok()?)
-        };
         Some(Self {
-            size: u64::try_from(stat.st_size).ok()?,
-            modified: time(stat.st_mtime, stat.st_mtime_nsec)?,
-            changed: time(stat.st_ctime, stat.st_ctime_nsec)?,
+            size: stat.size,
+            modified: stat.modified.try_into().ok()?,
+            changed: stat.changed.try_into().ok()?,
         })
     }
 }
 
 impl Key {
     fn of(stat: &Stat) -> Self {
-        Self { device: stat.st_dev, inode: stat.st_ino }
+        Self { device: stat.device, inode: stat.inode }
     }
 }
 
@@ -124,51 +123,58 @@ impl Memo {
         state
     }
 
-    /// The digest of a file, if it is what it was when that was taken.
+    /// The digest of a file, if it is what it was when that was taken: by a run before this one, or of a large file.
     pub(super) fn known(&self, stat: &Stat) -> Option<Digest> {
-        let size = u64::try_from(stat.st_size).ok()?;
-        if !self.trusted || size < FLOOR || self.file.is_none() {
+        if !self.trusted || self.file.is_none() || stat.kind != FileKind::File {
             return None;
         }
         let times = Times::of(stat)?;
         let mut state = self.state();
         let entry = state.entries.get_mut(&Key::of(stat))?;
-        if entry.times != times {
+        // What this run wrote is looked at again in earnest, where that takes no time.
+        if entry.times != times || entry.is_new && times.size <= super::SMALL {
             return None;
         }
         entry.age = 0;
         Some(entry.digest)
     }
 
-    /// Notes what a file held whose hashing began at `began` and which was the same before and after.
-    pub(super) fn hashed(&self, before: &Stat, after: &Stat, began: i64, digest: Digest) {
-        let (Some(times), Some(later)) = (Times::of(before), Times::of(after)) else { return };
-        let at_rest = times.modified.max(times.changed).checked_add(REST).is_some_and(|rest| rest <= began);
-        if times == later && at_rest {
-            self.note(before, times, digest);
+    /// A file that is to be hashed now and may be noted afterwards.
+    pub(super) fn resting(&self, stat: &Stat) -> Option<Resting> {
+        if self.notes() { Resting::at(stat, now()) } else { None }
+    }
+
+    /// Notes what a file held, if it is still what it was.
+    pub(super) fn hashed(&self, Resting { key, times }: Resting, after: &Stat, digest: Digest) {
+        if Times::of(after) == Some(times) {
+            self.note(key, times, digest);
         }
     }
 
     /// Notes what was written to a file whose mtime is `seal` still, now that it has its name.
     pub(super) fn written(&self, stat: &Stat, seal: Seal, digest: Digest) {
         if let Some(times) = Times::of(stat).filter(|times| times.modified == seal.0) {
-            self.note(stat, times, digest);
+            self.note(Key::of(stat), times, digest);
         }
     }
 
-    fn note(&self, stat: &Stat, times: Times, digest: Digest) {
-        if self.file.is_none() || times.size < FLOOR {
+    fn note(&self, key: Key, times: Times, digest: Digest) {
+        if !self.notes() {
             return;
         }
         let mut state = self.state();
-        let entry = Entry { times, digest, age: 0 };
-        let former = state.entries.insert(Key::of(stat), entry);
-        state.new |= former.is_none_or(|former| (former.times, former.digest) != (times, digest));
+        let same = |former: &&mut Entry| (former.times, former.digest) == (times, digest);
+        if let Some(former) = state.entries.get_mut(&key).filter(same) {
+            former.age = 0;
+        } else {
+            state.entries.insert(key, Entry { times, digest, age: 0, is_new: true });
+            state.is_new = true;
+        }
     }
 
-    /// Whether contents of this size are noted at all.
-    pub(super) fn notes(&self, size: u64) -> bool {
-        self.file.is_some() && size >= FLOOR
+    /// Whether anything is noted.
+    pub(super) fn notes(&self) -> bool {
+        self.file.is_some()
     }
 
     /// Writes what is new; a reader sees the old or the new file whole.
@@ -176,17 +182,36 @@ impl Memo {
         let Some(file) = &self.file else { return Ok(()) };
         // Not read: nothing was asked for.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.new || state.boot == [0; 32] {
+        if !state.is_new || state.boot == [0; 32] {
+            return Ok(());
+        }
+        let kept = worth_keeping(&state.entries);
+        // Else there is no room for what is new.
+        if !kept.iter().any(|(_, entry)| entry.is_new) {
             return Ok(());
         }
         let temporary = file.with_extension(format!("{}.new", std::process::id()));
-        let bytes = encode(&state.entries, &state.boot);
+        let bytes = encode(&kept, &state.boot);
         let written = write(&temporary, &bytes).and_then(|()| std::fs::rename(&temporary, file));
         match written {
-            Ok(()) => state.new = false,
+            Ok(()) => state.is_new = false,
             Err(_) => drop(std::fs::remove_file(&temporary)),
         }
         written
+    }
+}
+
+/// A file that nobody had changed for [`REST`].
+pub(super) struct Resting {
+    key: Key,
+    times: Times,
+}
+
+impl Resting {
+    fn at(stat: &Stat, now: i64) -> Option<Self> {
+        let times = Times::of(stat)?;
+        let rested = times.modified.max(times.changed).checked_add(REST)?;
+        (rested <= now).then(|| Self { key: Key::of(stat), times })
     }
 }
 
@@ -205,7 +230,7 @@ pub(super) fn seal(file: &impl AsFd) -> Option<Seal> {
         Timespec { tv_sec: now.div_euclid(1_000_000_000), tv_nsec: now.rem_euclid(1_000_000_000) as _ };
     let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
     rustix::fs::futimens(file, &Timestamps { last_access: omit, last_modification: time }).ok()?;
-    let kept = Times::of(&rustix::fs::fstat(file).ok()?)?;
+    let kept = Times::of(&super::stat_of(&rustix::fs::fstat(file).ok()?))?;
     (kept.modified == now).then_some(Seal(now))
 }
 
@@ -243,16 +268,22 @@ fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// The format's name, the boot, the entries, and the hash of all that.
-fn encode(entries: &HashMap<Key, Entry>, boot: &[u8; 32]) -> Vec<u8> {
+/// As many entries as have room, those that were asked for last.
+fn worth_keeping(entries: &HashMap<Key, Entry>) -> Vec<(&Key, &Entry)> {
     let mut kept: Vec<(&Key, &Entry)> = entries.iter().filter(|(_, entry)| entry.age < AGE).collect();
+    // In the same order each time: not others in every run where there are too many.
     let rank = |(key, entry): &(&Key, &Entry)| (entry.age, key.device, key.inode);
     crate::in_order::sort_by(&mut kept, |one, other| rank(one).cmp(&rank(other)));
     kept.truncate(ENTRIES);
+    kept
+}
+
+/// The format's name, the boot, the entries, and the hash of all that.
+fn encode(kept: &[(&Key, &Entry)], boot: &[u8; 32]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(MAGIC.len() + 64 + kept.len() * ENTRY);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(boot);
-    for (key, Entry { times, digest, age }) in kept {
+    for (key, Entry { times, digest, age, .. }) in kept {
         for number in [key.device, key.inode, times.size] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
@@ -283,7 +314,7 @@ fn entry_of(bytes: &[u8; ENTRY]) -> Option<(Key, Entry)> {
     let time = |index: usize| numbers.get(index).map(|number| i64::from_le_bytes(*number));
     let times = Times { size: number(2)?, modified: time(3)?, changed: time(4)? };
     let digest = Digest(bytes.get(40..72)?.try_into().ok()?);
-    let entry = Entry { times, digest, age: *rest.first()? };
+    let entry = Entry { times, digest, age: *rest.first()?, is_new: false };
     Some((Key { device: number(0)?, inode: number(1)? }, entry))
 }
 
