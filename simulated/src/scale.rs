@@ -69,7 +69,13 @@ pub fn scale(fleet: &mut Fleet, wanted: &Scale, tell: &mut dyn FnMut(&str)) -> a
     let mut nodes: BTreeMap<u32, u64> = BTreeMap::new();
     let rounds = wanted.counts.iter().map(|&(_, times)| times).max().unwrap_or(0);
     for round in 0..rounds {
-        for &(hosts, _) in wanted.counts.iter().filter(|&&(_, times)| round < times) {
+        let mut turn: Vec<u32> =
+            wanted.counts.iter().filter(|&&(_, times)| round < times).map(|&(hosts, _)| hosts).collect();
+        // There and back: a machine that grows slower does not do so to the same number each time.
+        if round % 2 == 1 {
+            turn.reverse();
+        }
+        for hosts in turn {
             let before = fleet.ticks();
             let apply = fleet.apply_unchanged(hosts, &["--forks", &forks])?;
             *nodes.entry(hosts).or_default() += fleet.ticks() - before;

@@ -41,7 +41,7 @@ const KB: f64 = 1000.0;
 
 fn run(ground: &Ground) -> Result<Findings> {
     let mut fleet = fleet(ground)?;
-    let counts = ground.pick(vec![(100, 5), (1000, 3), (5000, 1)], vec![(50, 5), (200, 3)]);
+    let counts = ground.pick(vec![(100, 7), (1000, 5), (5000, 3)], vec![(50, 5), (200, 3)]);
     let wanted = Scale { counts, forks: FORKS };
     let points = cm_simulated::scale(&mut fleet, &wanted, &mut |text| ground.say(text))?;
     ground.say("hosts that hang");
