@@ -24,7 +24,7 @@ pub struct Arguments {
 pub fn usage(sections: &[&Section]) -> String {
     let mut text = "usage: cargo xtask bench [--quick] [--page] [SECTION...]\n\n\
                     \x20 --quick  fewer hosts and rounds; without sections those that take five minutes in all\n\
-                    \x20 --page   measure nothing; write docs/performance.md anew from what earlier runs have kept\n\n\
+                    \x20 --page   measure nothing; write docs/performance.md anew from what earlier runs here have kept\n\n\
                     sections:\n"
         .to_owned();
     for section in sections {

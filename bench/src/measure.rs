@@ -18,7 +18,7 @@ pub struct Cost {
     /// User and system time of the programs, their threads, and all children that they waited for.
     pub cpu: Duration,
     /// The most memory that one of the processes had at a time, in KiB (resident; shared libraries and all).
-    /// Never less than what this program has itself, of which each child is a copy for a moment.
+    /// Never less than what this program has itself at the start, of which each child is a copy for a moment.
     pub peak_kib: u64,
 }
 
@@ -102,6 +102,7 @@ fn spawn(command: &mut Command) -> Result<Running> {
     // A file, not a pipe: nobody has to read while the time runs.
     let output = tempfile::tempfile().context("a temporary file cannot be made")?;
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output.try_clone()?);
+    cm_simulated::forget_peak();
     let began = Instant::now();
     let child = command.spawn().with_context(|| format!("`{}` could not be started", shown(command)))?;
     let pid = libc::pid_t::try_from(child.id()).context("a process id is a pid_t")?;

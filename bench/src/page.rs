@@ -1,6 +1,6 @@
 //! The page of all figures: `docs/performance.md` with its plots beside it, written from what is kept.
 
-use std::{fmt::Write as _, fs, path::Path, process::Command};
+use std::{fmt::Write as _, fs, io, path::Path, process::Command};
 
 use anyhow::{Context as _, Result};
 
@@ -21,18 +21,25 @@ the least and the greatest in parentheses. Processor time is what the kernel cou
 --quick` is a look at all that can be told in five minutes, and does not touch this page.
 ";
 
-/// Writes the page and its plots.
+/// Writes the page and its plots. A section of which nothing is kept here, in another clone say, stays as the page
+/// has it.
 ///
 /// # Errors
 /// Something cannot be written, or what was kept cannot be read.
 pub fn write(page: &Path, sections: &[&Section], kept: &Path) -> Result<()> {
     let folder = page.with_extension("");
+    let former = match fs::read_to_string(page) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        read => read.with_context(|| format!("{} cannot be read", page.display()))?,
+    };
     let mut text = String::from(INTRODUCTION);
     let mut plots = Vec::new();
     for section in sections {
         if let Some(findings) = Findings::kept(kept, section.name)? {
             text.push_str(&chapter(section, &findings, &folder));
             plots.extend(findings.plots);
+        } else if let Some(chapter) = chapter_of(&former, section) {
+            text.push_str(chapter);
         }
     }
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
@@ -43,6 +50,14 @@ pub fn write(page: &Path, sections: &[&Section], kept: &Path) -> Result<()> {
         write(&folder.join(format!("{}.svg", plot.name)), &plot.svg())?;
     }
     write(page, &text)
+}
+
+/// A section's chapter of a page that was written before.
+fn chapter_of<'page>(page: &'page str, section: &Section) -> Option<&'page str> {
+    let start = page.find(&format!("\n## {}\n", section.title))?;
+    let chapter = &page[start..];
+    let length = chapter.match_indices("\n## ").nth(1).map_or(chapter.len(), |(at, _)| at);
+    Some(&chapter[..length])
 }
 
 fn chapter(section: &Section, findings: &Findings, folder: &Path) -> String {
@@ -106,11 +121,15 @@ mod tests {
     use super::*;
     use crate::{findings::Claim, ground::Ground, plot::Plot};
 
-    fn section(name: &'static str) -> Section {
+    fn section(name: &'static str, title: &'static str) -> Section {
         fn run(_: &Ground) -> Result<Findings> {
             Ok(Findings::default())
         }
-        Section { name, title: "Nothing to change", about: "What is said.", quick: true, run }
+        Section { name, title, about: "What is said.", quick: true, run }
+    }
+
+    fn saying(note: &str) -> Findings {
+        Findings { notes: vec![note.into()], ..Findings::default() }
     }
 
     #[test]
@@ -125,7 +144,12 @@ mod tests {
         };
         findings.keep(&folder.path().join("kept"), "one").unwrap();
         let page = folder.path().join("docs/performance.md");
-        write(&page, &[&section("one"), &section("two")], &folder.path().join("kept")).unwrap();
+        write(
+            &page,
+            &[&section("one", "Nothing to change"), &section("two", "Distance")],
+            &folder.path().join("kept"),
+        )
+        .unwrap();
         let text = fs::read_to_string(&page).unwrap();
         assert_eq!(text.matches("## Nothing to change").count(), 1);
         for part in [
@@ -139,5 +163,26 @@ mod tests {
             assert!(text.contains(part), "{part} is not in {text}");
         }
         assert!(folder.path().join("docs/performance/one-wall.svg").exists());
+    }
+    #[test]
+    fn sections_of_which_nothing_is_kept_here_stay_as_they_are_on_the_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let page = folder.path().join("performance.md");
+        let (one, two, three) =
+            (section("one", "First"), section("two", "First apply"), section("three", "Last"));
+        let all = [&one, &two, &three];
+        let there = folder.path().join("there");
+        for (name, note) in [("one", "one there"), ("two", "two there"), ("three", "three there")] {
+            saying(note).keep(&there, name).unwrap();
+        }
+        write(&page, &all, &there).unwrap();
+        let before = fs::read_to_string(&page).unwrap();
+
+        let here = folder.path().join("here");
+        write(&page, &all, &here).unwrap();
+        assert_eq!(fs::read_to_string(&page).unwrap(), before);
+        saying("two here").keep(&here, "two").unwrap();
+        write(&page, &all, &here).unwrap();
+        assert_eq!(fs::read_to_string(&page).unwrap(), before.replace("two there", "two here"));
     }
 }

@@ -18,7 +18,7 @@ mod server;
 
 pub use address::{PORT, address, name};
 pub use fleet::{Fleet, Ground, Hanging};
-pub use measured::{Measured, measure};
+pub use measured::{Measured, forget_peak, measure};
 pub use process::process;
 pub use role::TASKS;
 pub use scale::{Hung, Point, Scale, hanging, scale};
