@@ -8,6 +8,10 @@ use cm_state::{Compaction, RedbStore, Retention, StateError, Store, Timestamp};
 const RUNS_KEPT: usize = 500;
 /// What runs may take unless `[history]` says otherwise, in bytes.
 const SIZE_KEPT: u64 = 2 << 30;
+/// Rollouts that are remembered unless `[history]` says otherwise.
+const ROLLOUTS_KEPT: usize = 100;
+/// Lines of the audit log that are kept unless `[history]` says otherwise.
+const AUDIT_KEPT: usize = 10_000;
 /// Old runs go when there are this many of them: the end of most runs does not wait for it.
 const STEP: usize = 10;
 /// At most so many go at the end of one run.
@@ -23,8 +27,14 @@ pub fn rules(settings: &Settings) -> Retention {
         keep_newest: Some(history.runs.as_ref().map_or(RUNS_KEPT, |runs| runs.value as usize)),
         started_before: days.map(|days| Timestamp::now().plus_micros(-days * 86_400_000_000)),
         largest: Some(history.size.as_ref().map_or(SIZE_KEPT, |size| size.value)),
+        audit_newest: Some(history.audit.as_ref().map_or(AUDIT_KEPT, |lines| lines.value as usize)),
         ..Retention::default()
     }
+}
+
+/// How many rollouts a repository remembers.
+pub fn rollouts_kept(settings: &Settings) -> usize {
+    settings.history.rollouts.as_ref().map_or(ROLLOUTS_KEPT, |rollouts| rollouts.value as usize)
 }
 
 /// What is done at the end of a run, in bounded time: a few old runs go; and where runs that went left most of a large

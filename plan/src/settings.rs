@@ -23,6 +23,8 @@
 //! runs = 500                   # runs that are remembered: of those that changed something, and of those that did not
 //! days = 90                    # older ones go, too; by default none does because of its age
 //! size = "2 GiB"               # what runs may take in the state database; the oldest go
+//! rollouts = 100               # rollouts that are remembered; those that are not over always are
+//! audit = 10000                # lines of the audit log
 //!
 //! [secrets]
 //! identity = "~/.config/cm/age.txt"
@@ -85,6 +87,10 @@ pub struct HistorySettings {
     pub days: Option<Spanned<u32>>,
     /// How many bytes they may take.
     pub size: Option<Spanned<u64>>,
+    /// How many rollouts are remembered.
+    pub rollouts: Option<Spanned<u32>>,
+    /// How many lines the audit log keeps.
+    pub audit: Option<Spanned<u32>>,
 }
 
 /// `[ssh]`.
@@ -157,9 +163,13 @@ impl Settings {
         let journal_limit = size(&mut reader, "journal_limit", JOURNAL_LEAST);
         reader.finish();
         let mut reader = MapReader::new(history.unwrap_or(&empty), "`[history]`", diagnostics);
+        let mut count =
+            |key, most| reader.int_between(key, 1, most).map(|count| count.map(|count| count as u32));
         let history = HistorySettings {
-            runs: reader.int_between("runs", 1, 1_000_000).map(|runs| runs.map(|runs| runs as u32)),
-            days: reader.int_between("days", 1, 36_500).map(|days| days.map(|days| days as u32)),
+            runs: count("runs", 1_000_000),
+            days: count("days", 36_500),
+            rollouts: count("rollouts", 100_000),
+            audit: count("audit", 100_000_000),
             size: size(&mut reader, "size", HISTORY_LEAST),
         };
         reader.finish();

@@ -78,7 +78,10 @@ pub trait Store: Send + Sync {
     /// The ids of all rollouts, in order.
     fn rollouts(&self) -> Result<Vec<String>, StateError>;
 
-    /// Takes old runs away. The space is used again; [`Store::compact`] gives it back.
+    /// Forgets a rollout, if it is there.
+    fn forget_rollout(&self, id: &str) -> Result<(), StateError>;
+
+    /// Takes old runs and lines of the audit log away. The space is used again; [`Store::compact`] gives it back.
     fn prune(&self, retention: &Retention) -> Result<Pruned, StateError>;
     /// Makes the file as small as it can be. Others wait while it lasts.
     fn compact(&self) -> Result<Compaction, StateError>;
@@ -224,9 +227,13 @@ impl<T: Transact> Store for T {
         self.read(|tables| rollouts::ids(tables))
     }
 
+    fn forget_rollout(&self, id: &str) -> Result<(), StateError> {
+        self.write(|tables| rollouts::forget(tables, id))
+    }
+
     fn prune(&self, retention: &Retention) -> Result<Pruned, StateError> {
         let doomed = self.read(|tables| retention::doomed(tables, retention))?;
-        if doomed.runs.is_empty() {
+        if doomed.runs.is_empty() && doomed.audit_lines == 0 {
             return Ok(doomed);
         }
         self.write(|tables| retention::prune(tables, retention))

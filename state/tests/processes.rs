@@ -73,8 +73,14 @@ fn child() {
 }
 
 /// What is kept where much is forgotten.
-const FEW: Retention =
-    Retention { keep_newest: Some(KEPT), started_before: None, largest: None, least: 0, most: None };
+const FEW: Retention = Retention {
+    keep_newest: Some(KEPT),
+    started_before: None,
+    largest: None,
+    audit_newest: None,
+    least: 0,
+    most: None,
+};
 const KEPT: usize = 6;
 /// Hosts and tasks of a run that is forgotten.
 const LARGE: (usize, usize) = (4, 30);

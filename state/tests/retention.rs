@@ -78,3 +78,28 @@ fn many_runs_take_no_more_room_than_the_first_few() {
     assert_eq!(store.run_results(&newest.id, TaskFilter::All).unwrap(), before);
     assert!(before.iter().all(|host| host.state == HostState::Ok));
 }
+
+/// As the end of a run calls it, and as `cm state compact` does.
+#[test]
+fn the_audit_log_keeps_its_newest_lines() {
+    let store = MemoryStore::new();
+    for minute in 0..40 {
+        run(&store, RunMode::Apply, minute, RunState::Ok, 1);
+    }
+    let numbers = || store.audit(usize::MAX).unwrap().iter().map(|line| line.sequence).collect::<Vec<_>>();
+    let rules = Retention { audit_newest: Some(25), ..Retention::default() };
+    let in_steps = Retention { least: 10, most: Some(12), ..rules };
+    assert_eq!(store.prune(&Retention { least: 16, ..rules }).unwrap().audit_lines, 0);
+    assert_eq!(store.prune(&in_steps).unwrap().audit_lines, 12);
+    assert_eq!(numbers(), (13..=40).rev().collect::<Vec<_>>());
+    // Three are too few for a transaction of their own.
+    assert_eq!(store.prune(&in_steps).unwrap().audit_lines, 0);
+    assert_eq!(store.prune(&rules).unwrap().audit_lines, 3);
+    assert_eq!(numbers(), (16..=40).rev().collect::<Vec<_>>());
+    // Runs are not what the log is about, and numbers go on.
+    assert_eq!(left(&store).len(), 40);
+    run(&store, RunMode::Apply, 50, RunState::Ok, 1);
+    assert_eq!(numbers()[0], 41);
+    assert_eq!(store.prune(&Retention { audit_newest: Some(0), ..rules }).unwrap().audit_lines, 26);
+    assert_eq!(store.prune(&Retention { audit_newest: Some(0), ..rules }).unwrap().audit_lines, 0);
+}

@@ -1,7 +1,7 @@
-//! `cm node list|show|trust`.
+//! `cm node list|show|trust|forget`.
 
 use clap::{Args, Subcommand};
-use cm_state::Store;
+use cm_state::{AuditEntry, Store, Timestamp};
 use owo_colors::OwoColorize;
 
 use crate::{
@@ -9,8 +9,9 @@ use crate::{
     exit::Exit,
     failure::Failure,
     fleet::{self, Fleet},
+    names,
     options::Options,
-    report,
+    record, report,
 };
 
 #[derive(Args, Debug)]
@@ -27,6 +28,12 @@ enum Action {
     Show {
         /// The host.
         host: String,
+    },
+    /// Forget nodes: what is known of them, not the runs they were part of, and nothing on the nodes themselves.
+    Forget {
+        /// The hosts; they need not be in the inventory any more.
+        #[arg(required = true, value_name = "HOST")]
+        hosts: Vec<String>,
     },
     /// Accept a host's key, new or changed.
     Trust {
@@ -45,6 +52,7 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Exit, Failure> {
     match &arguments.action {
         Action::List => list(options),
         Action::Show { host } => show(options, host),
+        Action::Forget { hosts } => forget(options, hosts),
         Action::Trust { host, fingerprint, yes } => trust(options, host, fingerprint.as_deref(), *yes),
     }
 }
@@ -72,10 +80,7 @@ fn list(options: &Options) -> Result<Exit, Failure> {
 
 fn show(options: &Options, host: &str) -> Result<Exit, Failure> {
     let store = fleet::open_state(options)?;
-    let node = store.node(host).map_err(fleet::state_failure)?.ok_or_else(|| {
-        Failure::new(format!("no node `{host}` was ever reached"))
-            .hint("`cm node list` lists those that were")
-    })?;
+    let node = store.node(host).map_err(fleet::state_failure)?.ok_or_else(|| unknown(host))?;
     let facts = store.facts(&[host]).map_err(fleet::state_failure)?.pop().map(|(_, facts)| facts);
     let facts: serde_json::Value =
         facts.and_then(|facts| serde_json::from_str(&facts).ok()).unwrap_or_default();
@@ -115,6 +120,30 @@ fn show(options: &Options, host: &str) -> Result<Exit, Failure> {
         ]);
     }
     report::print_table(&table);
+    Ok(Exit::Ok)
+}
+
+fn unknown(host: &str) -> Failure {
+    Failure::new(format!("no node `{host}` was ever reached")).hint("`cm node list` lists those that were")
+}
+
+/// All or, where one is not known, none.
+fn forget(options: &Options, hosts: &[String]) -> Result<Exit, Failure> {
+    let store = fleet::open_state(options)?;
+    for host in hosts {
+        store.node(host).map_err(fleet::state_failure)?.ok_or_else(|| unknown(host))?;
+    }
+    for host in hosts {
+        store.forget_node(host).map_err(fleet::state_failure)?;
+    }
+    let entry =
+        AuditEntry { at: Timestamp::now(), who: names::holder(), what: record::command_line(), run: None };
+    store.append_audit(&[entry]).map_err(fleet::state_failure)?;
+    if options.json {
+        report::print(&format!("{}\n", serde_json::json!({ "event": "forgotten", "nodes": hosts })));
+    } else if !options.quiet {
+        report::print(&format!("forgotten: {}\n", hosts.join(", ")));
+    }
     Ok(Exit::Ok)
 }
 

@@ -17,7 +17,7 @@ use crate::{
     options::{Options, RunArguments, WhatOnTarget},
     record, remembered,
     report::{self, RunHeader},
-    retention,
+    retention, rollout,
 };
 
 #[derive(Args, Debug)]
@@ -30,7 +30,8 @@ pub struct Arguments {
 enum Action {
     /// Make the state database again from what nodes remember; what it still knows stays.
     Rebuild(RebuildArguments),
-    /// Forget the runs that `[history]` of cm.toml lets go, and give the space they took back.
+    /// Forget the runs, rollouts and lines of the audit log that `[history]` of cm.toml lets go, and give back the space
+    /// they took.
     Compact,
 }
 
@@ -60,18 +61,21 @@ fn compact(options: &Options) -> Result<Exit, Failure> {
     let settings = fleet::settings_of(options)?;
     let store = fleet::open_state(options)?;
     let pruned = store.prune(&retention::rules(&settings)).map_err(fleet::state_failure)?;
+    let state = fleet::state_file_of(options)?;
+    let rollouts = rollout::forget_old(&store, &state, retention::rollouts_kept(&settings))?;
     let compaction = store.compact().map_err(fleet::state_failure)?;
     if options.json {
         report::print(&format!(
             "{}\n",
-            serde_json::json!({ "event": "compacted", "runs": pruned.runs.len(),
-            "before": compaction.before, "after": compaction.after })
+            serde_json::json!({ "event": "compacted", "runs": pruned.runs.len(), "rollouts": rollouts,
+            "audit_lines": pruned.audit_lines, "before": compaction.before, "after": compaction.after })
         ));
     } else if !options.quiet {
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
         report::print(&format!(
-            "{} old runs forgotten; {:.1} MB became {:.1} MB\n",
+            "{} old runs, {rollouts} rollouts and {} lines of the audit log forgotten; {:.1} MB became {:.1} MB\n",
             pruned.runs.len(),
+            pruned.audit_lines,
             megabytes(compaction.before),
             megabytes(compaction.after)
         ));

@@ -121,6 +121,30 @@ pub fn open(store: &RedbStore) -> Result<Vec<Kept>, Failure> {
     Ok(all)
 }
 
+/// Forgets the oldest rollouts until there are no more than so many, as long as they are over; how many that were.
+///
+/// # Errors
+/// When the database cannot be read or written.
+pub fn forget_old(store: &RedbStore, state: &Path, keep: usize) -> Result<usize, Failure> {
+    let mut forgotten = 0;
+    let ids = store.rollouts().map_err(fleet::state_failure)?;
+    for id in &ids[..ids.len().saturating_sub(keep)] {
+        let Some(bytes) = store.rollout(id).map_err(fleet::state_failure)? else { continue };
+        if Kept::read(id, &bytes)?.rollout.ended.is_some() {
+            store.forget_rollout(id).map_err(fleet::state_failure)?;
+            // Words that nobody heard; a folder that stays is in nobody's way.
+            let _ = fs::remove_dir_all(folder_of(state, id));
+            forgotten += 1;
+        }
+    }
+    Ok(forgotten)
+}
+
+/// Where the terminals of a rollout meet.
+fn folder_of(state: &Path, id: &str) -> PathBuf {
+    state.parent().unwrap_or(Path::new(".")).join("rollouts").join(id)
+}
+
 /// The rollout of this id, of the beginning or end of one; without an id the newest.
 ///
 /// # Errors
@@ -163,7 +187,7 @@ impl Control {
     /// # Errors
     /// When it cannot be made.
     pub fn of(state: &Path, id: &str) -> Result<Self, Failure> {
-        let folder = state.parent().unwrap_or(Path::new(".")).join("rollouts").join(id);
+        let folder = folder_of(state, id);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| {
             Failure::because(format!("the folder {} cannot be made", folder.display()), &error)
         })?;
@@ -257,5 +281,35 @@ impl Keeper for Book {
 
     fn heard(&mut self) {
         self.control.forget();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cm_rollout::{Hooks, Moment, Outcome, Target};
+
+    #[test]
+    fn the_oldest_rollouts_that_are_over_are_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state.redb");
+        let store = RedbStore::open(state.clone()).unwrap();
+        for (id, is_over) in [("r1", true), ("r2", false), ("r3", true), ("r4", true), ("r5", true)] {
+            let mut rollout =
+                Rollout::new(id, "x", Strategy::default(), Hooks::default(), vec![Target::named("web")])
+                    .unwrap();
+            rollout.ended = is_over.then_some((Moment(0), Outcome::Done));
+            assert!(Control::of(&state, id).is_ok());
+            Kept::new(Asking::default(), BTreeMap::new(), rollout).keep(&store).ok().unwrap();
+        }
+        assert_eq!(forget_old(&store, &state, 5).ok(), Some(0));
+        assert_eq!(forget_old(&store, &state, 2).ok(), Some(2));
+        assert_eq!(store.rollouts().unwrap(), ["r2", "r4", "r5"]);
+        let mut folders: Vec<_> = fs::read_dir(folder.path().join("rollouts"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        folders.sort();
+        assert_eq!(folders, ["r2", "r4", "r5"]);
     }
 }

@@ -6,6 +6,6 @@ mod survey;
 mod tell;
 
 pub use crew::Crew;
-pub use kept::{Asking, Book, Control, Kept, find, open};
+pub use kept::{Asking, Book, Control, Kept, find, forget_old, open};
 pub use survey::{Survey, survey};
 pub use tell::Teller;

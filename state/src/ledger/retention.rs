@@ -7,9 +7,9 @@ use crate::{
     tables::{ReadTables, Table, WriteTables},
 };
 
-use super::{results::run_prefix, runs};
+use super::{audit, results::run_prefix, runs};
 
-/// The runs that the rules let go, newest first, and the bytes of the others.
+/// The runs that the rules let go, newest first, the bytes of the others, and how many lines of the log.
 pub(crate) fn doomed(tables: &dyn ReadTables, retention: &Retention) -> Result<Pruned, StateError> {
     let mut doomed: Vec<(RunId, u64)> = Vec::new();
     // By what they are counted: those that changed something, and those that did not.
@@ -43,7 +43,8 @@ pub(crate) fn doomed(tables: &dyn ReadTables, retention: &Retention) -> Result<P
     // The oldest stand last.
     let spared = doomed.len().saturating_sub(retention.most.unwrap_or(usize::MAX));
     kept_bytes += doomed.drain(..spared).map(|(_, bytes)| bytes).sum::<u64>();
-    Ok(Pruned { runs: doomed.into_iter().map(|(id, _)| id).collect(), kept_bytes })
+    let audit_lines = audit::surplus(tables, retention)?;
+    Ok(Pruned { runs: doomed.into_iter().map(|(id, _)| id).collect(), kept_bytes, audit_lines })
 }
 
 pub(crate) fn prune(tables: &mut dyn WriteTables, retention: &Retention) -> Result<Pruned, StateError> {
@@ -56,5 +57,6 @@ pub(crate) fn prune(tables: &mut dyn WriteTables, retention: &Retention) -> Resu
             tables.remove_prefix(table, &run_prefix(id))?;
         }
     }
+    audit::drop_oldest(tables, pruned.audit_lines)?;
     Ok(pruned)
 }

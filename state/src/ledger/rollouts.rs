@@ -18,6 +18,10 @@ pub(crate) fn get(tables: &dyn ReadTables, id: &str) -> Result<Option<Vec<u8>>, 
     Ok(look_up::<StoredRollout>(tables, id.as_bytes())?.map(|rollout| rollout.0))
 }
 
+pub(crate) fn forget(tables: &mut dyn WriteTables, id: &str) -> Result<(), StateError> {
+    tables.remove(Table::Rollouts, id.as_bytes())
+}
+
 pub(crate) fn ids(tables: &dyn ReadTables) -> Result<Vec<String>, StateError> {
     let mut ids = Vec::new();
     tables.scan(Table::Rollouts, b"", Direction::Ascending, &mut |key, _| {

@@ -15,9 +15,11 @@ pub struct Retention {
     pub started_before: Option<Timestamp>,
     /// Drop the oldest runs until the others fit into so many bytes; none: no such rule.
     pub largest: Option<u64>,
-    /// Let fewer runs than this be: each time costs a transaction.
+    /// Keep this many of the newest lines of the audit log; none: no such rule.
+    pub audit_newest: Option<usize>,
+    /// Let fewer runs, or lines, than this be: each time costs a transaction.
     pub least: usize,
-    /// Take no more than this many runs in one transaction, the oldest first; none: all.
+    /// Take no more than this many runs, and lines, in one transaction, the oldest first; none: all.
     pub most: Option<usize>,
 }
 
@@ -40,6 +42,8 @@ pub struct Pruned {
     pub runs: Vec<RunId>,
     /// What is kept of the others, in bytes, without what is known of nodes.
     pub kept_bytes: u64,
+    /// How many lines of the audit log went.
+    pub audit_lines: u64,
 }
 
 /// What [`crate::Store::compact`] gave back.

@@ -3,6 +3,7 @@
 mod hook;
 mod killed;
 mod schema;
+mod state;
 
 use cm_tests::{Repository, finish};
 

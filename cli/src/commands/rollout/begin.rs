@@ -18,8 +18,8 @@ use crate::{
     fleet,
     interrupt::Interrupt,
     options::{Options, RoleArguments, RunArguments},
-    report,
-    rollout::{Asking, Book, Control, Crew, Kept, Survey, Teller, open, survey},
+    report, retention,
+    rollout::{Asking, Book, Control, Crew, Kept, Survey, Teller, forget_old, open, survey},
 };
 
 #[derive(Args, Debug, Clone)]
@@ -140,6 +140,7 @@ pub fn begin(options: &Options, begin: &Begin) -> Result<Exit, Failure> {
         return Err(Failure::new("another rollout is being begun right now").hint("try again in a moment"));
     }
     refuse_others(&store, &prepared, begin.again)?;
+    let remembered = retention::rollouts_kept(prepared.chosen.fleet.project.settings());
     let asking = begin.asking(options);
     let digests = prepared.survey.digests.clone();
     let targets = prepared.survey.targets.clone();
@@ -165,6 +166,7 @@ pub fn begin(options: &Options, begin: &Begin) -> Result<Exit, Failure> {
     }
     let kept = Kept::new(asking, digests, rollout);
     kept.keep(&store)?;
+    forget_old(&store, &state, remembered)?;
     drop(gate);
     if !options.json && !options.quiet {
         report::print(&format!(
