@@ -24,11 +24,6 @@ use clap::Parser;
 
 use crate::{exit::Exit, options::Options};
 
-/// Plans of thousands of hosts are many small things that come and go on few threads: in the C library's heap their
-/// holes cost more the more hosts there are.
-#[global_allocator]
-static HEAP: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> std::process::ExitCode {
     privacy::keep_memory();
     let options = match Options::try_parse() {
