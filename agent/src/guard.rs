@@ -290,23 +290,7 @@ fn revert(state: &StateDir, orders: &Orders, said: &mut Vec<String>) -> Result<(
     let taken = journal.read(|ledger| undo::of_tasks(ledger, &orders.run, &orders.tasks));
     let added = undo::order(taken, &real, 0);
     let names: Vec<String> = added.iter().map(|added| added.task.id.clone()).collect();
-    let begin = Begin {
-        run: run.clone(),
-        holder: "the node itself".into(),
-        mode: Mode::Apply,
-        diff: false,
-        fail_fast: false,
-        parallel: 0,
-        lock_wait: 0,
-        paranoid: false,
-        whole_roles: Vec::new(),
-        prune: Vec::new(),
-        undo: None,
-        journal_limit: 0,
-        looks: cm_wire::Looks::Untold,
-        resumed: None,
-        redact: Vec::new(),
-    };
+    let begin = Begin::new(run.clone(), "the node itself", Mode::Apply);
     let results = std::sync::Mutex::new(Vec::new());
     let send = |event: Event| {
         if let Event::Ended(result) = event {

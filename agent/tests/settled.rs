@@ -1,17 +1,19 @@
 //! Runs of a catalog that the node's memory has nothing to say to: what they leave, and that everything that does
 //! have something to say is still heard.
 
+mod hearing;
+
 use std::{
     fs,
-    io::{Read, Write},
+    io::Write,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
 use cm_agent::{session, state_dir::StateDir};
 use cm_wire::{
-    AGENT_MARK, Begin, ContentRef, Digest, Event, FromAgent, Looks, Mode, Outcome, Standing, Task, ToAgent,
-    Touched, Undo, Value, decode, encode,
+    Begin, ContentRef, Digest, Event, FromAgent, Mode, Outcome, Standing, Task, ToAgent, Touched, Undo,
+    Value, encode,
 };
 
 const CONTENTS: [&str; 2] = ["hello\n", "there\n"];
@@ -59,37 +61,26 @@ impl Host {
     /// One session, as the controller has it: over pipes, a content where one is asked for.
     fn run(&self, begin: &Begin, tasks: &[Task]) -> Told {
         let (input, mut to) = std::io::pipe().unwrap();
-        let (mut from, output) = std::io::pipe().unwrap();
+        let (from, output) = std::io::pipe().unwrap();
         let state = StateDir::at(self.path("cm"));
         let served = std::thread::spawn(move || session::serve(input, output, state).unwrap());
         let mut say = |message: &ToAgent| to.write_all(&encode(message).unwrap()).unwrap();
         say(&ToAgent::Begin(begin.clone()));
         say(&ToAgent::Tasks(tasks.to_vec()));
         say(&ToAgent::Seal);
-        let (mut told, mut buffer, mut piece) = (Told::default(), Vec::new(), [0; 4096]);
-        let mut marked = false;
-        'run: loop {
-            let count = from.read(&mut piece).unwrap();
-            assert!(count > 0, "the agent is gone: {told:?}");
-            buffer.extend_from_slice(&piece[..count]);
-            if !marked && buffer.starts_with(AGENT_MARK) {
-                buffer.drain(..AGENT_MARK.len());
-                marked = true;
-            }
-            while marked && let Some((message, used)) = decode(&buffer).unwrap() {
-                buffer.drain(..used);
-                match message {
-                    FromAgent::Need(digests) => digests.into_iter().for_each(|digest| {
-                        let content =
-                            CONTENTS.iter().find(|content| Digest::of(content.as_bytes()) == digest);
-                        let bytes = content.unwrap().as_bytes().to_vec();
-                        say(&ToAgent::Content { digest, bytes, last: true });
-                    }),
-                    FromAgent::Events(events) => events.into_iter().for_each(|event| told.take(event)),
-                    FromAgent::Done => break 'run,
-                    FromAgent::Refused(refusal) => panic!("{refusal:?}"),
-                    _ => {}
-                }
+        let (mut told, said) = (Told::default(), hearing::messages(from));
+        loop {
+            match said.recv() {
+                Ok(FromAgent::Need(digests)) => digests.into_iter().for_each(|digest| {
+                    let content = CONTENTS.iter().find(|content| Digest::of(content.as_bytes()) == digest);
+                    let bytes = content.unwrap().as_bytes().to_vec();
+                    say(&ToAgent::Content { digest, bytes, last: true });
+                }),
+                Ok(FromAgent::Events(events)) => events.into_iter().for_each(|event| told.take(event)),
+                Ok(FromAgent::Done) => break,
+                Ok(FromAgent::Refused(refusal)) => panic!("{refusal:?}"),
+                Ok(_) => {}
+                Err(_) => panic!("the agent is gone: {told:?}"),
             }
         }
         drop(to);
@@ -110,23 +101,8 @@ impl Told {
 }
 
 fn begin(run: &str, mode: Mode, tasks: &[Task]) -> Begin {
-    Begin {
-        run: run.into(),
-        holder: "anna@desk".into(),
-        mode,
-        diff: false,
-        fail_fast: false,
-        parallel: 0,
-        lock_wait: 0,
-        paranoid: false,
-        whole_roles: tasks.iter().map(|task| task.role.clone()).collect(),
-        prune: Vec::new(),
-        undo: None,
-        journal_limit: 0,
-        looks: Looks::Untold,
-        resumed: None,
-        redact: Vec::new(),
-    }
+    let whole_roles = tasks.iter().map(|task| task.role.clone()).collect();
+    Begin { whole_roles, ..Begin::new(run, "anna@desk", mode) }
 }
 
 fn content(path: &Path) -> Option<String> {

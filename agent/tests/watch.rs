@@ -1,17 +1,19 @@
 //! A session that watches, over pipes, as the controller has it: what it tells, and that it sleeps.
 
+mod hearing;
+
 use std::{
     fs,
-    io::{PipeReader, PipeWriter, Read, Write},
+    io::{PipeWriter, Write},
     path::Path,
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError},
     time::{Duration, Instant},
 };
 
 use cm_agent::{lock::RunLock, session, state_dir::StateDir};
 use cm_wire::{
-    AGENT_MARK, Begin, ContentRef, Digest, FromAgent, Looks, Mode, Outcome, Task, TaskResult, ToAgent, Value,
-    Watch, Watched, decode, encode,
+    Begin, ContentRef, Digest, FromAgent, Mode, Outcome, Task, TaskResult, ToAgent, Value, Watch, Watched,
+    encode,
 };
 
 /// What the controller has to give.
@@ -25,34 +27,13 @@ struct Session {
     served: Option<std::thread::JoinHandle<()>>,
 }
 
-fn hear(mut from: PipeReader, tell: &std::sync::mpsc::Sender<FromAgent>) {
-    let mut buffer = Vec::new();
-    let mut marked = false;
-    let mut piece = [0; 4096];
-    while let Ok(count @ 1..) = from.read(&mut piece) {
-        buffer.extend_from_slice(&piece[..count]);
-        if !marked {
-            if buffer.len() < AGENT_MARK.len() {
-                continue;
-            }
-            buffer.drain(..AGENT_MARK.len());
-            marked = true;
-        }
-        while let Some((message, used)) = decode(&buffer).unwrap() {
-            buffer.drain(..used);
-            let _ = tell.send(message);
-        }
-    }
-}
-
 impl Session {
     fn watching(state: &Path, tasks: Vec<Task>) -> Self {
         let (input, mut to) = std::io::pipe().unwrap();
         let (from, output) = std::io::pipe().unwrap();
         let state = StateDir::at(state.to_owned());
         let served = std::thread::spawn(move || session::serve(input, output, state).unwrap());
-        let (tell, heard) = channel();
-        std::thread::spawn(move || hear(from, &tell));
+        let heard = hearing::messages(from);
         for message in
             [ToAgent::Begin(begin()), ToAgent::Tasks(tasks), ToAgent::Watch(Watch { look_every: 0 })]
         {
@@ -116,23 +97,7 @@ impl Drop for Session {
 }
 
 fn begin() -> Begin {
-    Begin {
-        run: "watch".into(),
-        holder: "anna@desk".into(),
-        mode: Mode::Verify,
-        diff: true,
-        fail_fast: false,
-        parallel: 0,
-        lock_wait: 0,
-        paranoid: false,
-        whole_roles: Vec::new(),
-        prune: Vec::new(),
-        undo: None,
-        journal_limit: 0,
-        looks: Looks::Untold,
-        resumed: None,
-        redact: Vec::new(),
-    }
+    Begin { diff: true, ..Begin::new("watch", "anna@desk", Mode::Verify) }
 }
 
 fn file(path: &Path, content: &str) -> Task {

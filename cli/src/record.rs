@@ -4,9 +4,9 @@ use std::{collections::HashSet, sync::Arc};
 
 use cm_engine::{HostEnd, HostReport, RunEvent};
 use cm_state::{
-    ControllerId, HostRecord, HostResult, HostState, LastChange, NewRun, NodeUpdate, RedbStore, Resource,
-    Retention, RunFinish, RunId, RunMode, RunState, StateError, Store, TaskChange, TaskOutcome, TaskOutput,
-    TaskResult, Timestamp,
+    AuditEntry, ControllerId, HostRecord, HostResult, HostState, LastChange, NewRun, NodeUpdate, RedbStore,
+    Resource, Retention, RunFinish, RunId, RunMode, RunState, StateError, Store, TaskChange, TaskOutcome,
+    TaskOutput, TaskResult, Timestamp,
 };
 use cm_wire::Outcome;
 
@@ -14,7 +14,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     fleet::{self, Fleet},
-    remembered,
+    names, remembered,
     report::{Summary, drift_text},
     retention,
 };
@@ -300,6 +300,11 @@ fn task_result(report: &HostReport, result: &cm_wire::TaskResult) -> Option<Task
         duration_us: result.took,
         attempts: result.attempts,
     })
+}
+
+/// The line of the audit log for this command, which is no run.
+pub fn audit_line() -> AuditEntry {
+    AuditEntry { at: Timestamp::now(), who: names::holder(), what: command_line(), run: None }
 }
 
 /// The command as typed, for the record. Values given by `--set` may be secrets: only their names are kept.

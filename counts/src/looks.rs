@@ -7,7 +7,7 @@ use std::{
 };
 
 use cm_agent::{session, state_dir::StateDir};
-use cm_wire::{AGENT_MARK, Begin, Event, FromAgent, Looks, Mode, Outcome, Task, ToAgent, decode, encode};
+use cm_wire::{AGENT_MARK, Begin, Event, FromAgent, Mode, Outcome, Task, ToAgent, decode, encode};
 
 use crate::{Failure, prove, tasks};
 
@@ -59,24 +59,8 @@ fn mode(path: &Path, mode: u32) -> std::io::Result<()> {
 }
 
 fn begin() -> Begin {
-    Begin {
-        run: "counted".to_owned(),
-        holder: "anna@desk".to_owned(),
-        mode: Mode::Plan,
-        diff: true,
-        fail_fast: false,
-        // More threads would take turns differently each time.
-        parallel: 1,
-        lock_wait: 0,
-        paranoid: false,
-        whole_roles: Vec::new(),
-        prune: Vec::new(),
-        undo: None,
-        journal_limit: 0,
-        resumed: None,
-        looks: Looks::Untold,
-        redact: Vec::new(),
-    }
+    // More threads would take turns differently each time.
+    Begin { diff: true, parallel: 1, ..Begin::new("counted", "anna@desk", Mode::Plan) }
 }
 
 /// What the agent says.

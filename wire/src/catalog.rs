@@ -151,6 +151,30 @@ pub struct Task {
     pub guard: u32,
 }
 
+impl Begin {
+    /// A run without options.
+    #[must_use]
+    pub fn new(run: impl Into<String>, holder: impl Into<String>, mode: Mode) -> Self {
+        Self {
+            run: run.into(),
+            holder: holder.into(),
+            mode,
+            diff: false,
+            fail_fast: false,
+            parallel: 0,
+            lock_wait: 0,
+            paranoid: false,
+            whole_roles: Vec::new(),
+            prune: Vec::new(),
+            undo: None,
+            journal_limit: 0,
+            resumed: None,
+            looks: Looks::Untold,
+            redact: Vec::new(),
+        }
+    }
+}
+
 impl Task {
     /// A task without parameters, edges and options.
     #[must_use]

@@ -168,23 +168,7 @@ impl Host {
 }
 
 fn begin(run: &str, undo: Option<Undo>) -> Begin {
-    Begin {
-        run: run.into(),
-        holder: "somebody".into(),
-        mode: Mode::Apply,
-        diff: true,
-        fail_fast: false,
-        parallel: 0,
-        lock_wait: 0,
-        paranoid: false,
-        whole_roles: Vec::new(),
-        prune: Vec::new(),
-        undo,
-        journal_limit: 0,
-        looks: cm_wire::Looks::Untold,
-        resumed: None,
-        redact: Vec::new(),
-    }
+    Begin { diff: true, undo, ..Begin::new(run, "somebody", Mode::Apply) }
 }
 
 fn of_run(run: &str) -> Undo {

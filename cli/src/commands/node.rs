@@ -1,7 +1,7 @@
 //! `cm node list|show|trust|forget`.
 
 use clap::{Args, Subcommand};
-use cm_state::{AuditEntry, Store, Timestamp};
+use cm_state::Store;
 use owo_colors::OwoColorize;
 
 use crate::{
@@ -9,7 +9,6 @@ use crate::{
     exit::Exit,
     failure::Failure,
     fleet::{self, Fleet},
-    names,
     options::Options,
     record, report,
 };
@@ -136,9 +135,7 @@ fn forget(options: &Options, hosts: &[String]) -> Result<Exit, Failure> {
     for host in hosts {
         store.forget_node(host).map_err(fleet::state_failure)?;
     }
-    let entry =
-        AuditEntry { at: Timestamp::now(), who: names::holder(), what: record::command_line(), run: None };
-    store.append_audit(&[entry]).map_err(fleet::state_failure)?;
+    store.append_audit(&[record::audit_line()]).map_err(fleet::state_failure)?;
     if options.json {
         report::print(&format!("{}\n", serde_json::json!({ "event": "forgotten", "nodes": hosts })));
     } else if !options.quiet {

@@ -4,7 +4,7 @@
 use clap::{Args, Subcommand};
 use cm_engine::{NodeLedger, RunEvent};
 use cm_plan::LoadOptions;
-use cm_state::{AuditEntry, NodeUpdate, RedbStore, StateError, Store, Timestamp};
+use cm_state::{NodeUpdate, RedbStore, StateError, Store, Timestamp};
 use cm_wire::Mode;
 
 use crate::{
@@ -13,7 +13,6 @@ use crate::{
     failure::Failure,
     fleet::{self, Fleet},
     interrupt::Interrupt,
-    names,
     options::{Options, RunArguments, WhatOnTarget},
     record, remembered,
     report::{self, RunHeader},
@@ -174,12 +173,7 @@ fn write(
     }
     store.put_resources(&resources)?;
     let restored = store.restore_runs(&remembered::runs(&ledgers))?;
-    store.append_audit(&[AuditEntry {
-        at: Timestamp::now(),
-        who: names::holder(),
-        what: record::command_line(),
-        run: None,
-    }])?;
+    store.append_audit(&[record::audit_line()])?;
     let resources = resources.iter().map(|node| node.updates.len()).sum();
     Ok(Told { nodes: updates.len(), resources, restored })
 }
