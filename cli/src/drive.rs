@@ -57,8 +57,9 @@ pub async fn drive(
     let mut summary = Summary::default();
     let mut writable = true;
     loop {
-        let event = match &mut recorder {
-            Some(recorder) if writable && recorder.has_waiting() => {
+        let event = match (events.here(), &mut recorder) {
+            (Some(event), _) => Some(event),
+            (None, Some(recorder)) if writable && recorder.has_waiting() => {
                 match timeout(PAUSE, events.recv()).await {
                     Ok(event) => event,
                     Err(_) => {
@@ -68,7 +69,7 @@ pub async fn drive(
                     }
                 }
             }
-            _ => events.recv().await,
+            (None, _) => events.recv().await,
         };
         let Some(event) = event else { break };
         if let RunEvent::Connected { agent_sent, .. } = &event {

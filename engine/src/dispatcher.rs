@@ -108,7 +108,14 @@ impl Shared {
         if self.options.fail_fast && failed(&event) {
             self.stop.cancel();
         }
-        self.events.send(event).await;
+        self.events.send(vec![event]).await;
+    }
+
+    /// Tells what a node has said in one message, none of it the end of a host.
+    pub async fn tell_together(&self, events: Vec<RunEvent>) {
+        if !events.is_empty() {
+            self.events.send(events).await;
+        }
     }
 
     pub fn begin(&self) -> Begin {

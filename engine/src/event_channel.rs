@@ -1,15 +1,16 @@
 //! The way of events to whoever shows and stores them, bounded by what they weigh: hosts wait when a
-//! terminal or disk cannot keep up, and large results of many hosts cannot pile up meanwhile.
+//! terminal or disk cannot keep up, and large results of many hosts cannot pile up meanwhile. What is told together
+//! travels together: whoever shows and stores is woken once for all results of a message, not once for each.
 
-use std::sync::Arc;
+use std::{sync::Arc, vec};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::{RunEvent, bounds};
 
-/// Events on the way at most.
-const EVENTS: usize = 4096;
-/// What they weigh together at most, in units of [`UNIT`] bytes: 64 MiB. A single event may weigh more; then
+/// Messages on the way at most.
+const MESSAGES: usize = 4096;
+/// What they weigh together at most, in units of [`UNIT`] bytes: 64 MiB. A single message may weigh more; then
 /// it travels alone.
 const ROOM: usize = 65_536;
 /// Weights are counted in these, in bytes.
@@ -24,32 +25,55 @@ pub struct EventSender {
 
 /// The receiving end.
 #[derive(Debug)]
-pub struct EventReceiver(mpsc::Receiver<Weighed>);
+pub struct EventReceiver {
+    events: mpsc::Receiver<Weighed>,
+    /// What is left of the last message.
+    here: vec::IntoIter<RunEvent>,
+    /// The room that it takes.
+    room: Option<OwnedSemaphorePermit>,
+}
 
-type Weighed = (RunEvent, OwnedSemaphorePermit);
+type Weighed = (Vec<RunEvent>, OwnedSemaphorePermit);
 
 /// Makes the two ends.
 #[must_use]
 pub fn event_channel() -> (EventSender, EventReceiver) {
-    let (events, receiver) = mpsc::channel(EVENTS);
-    (EventSender { events, room: Arc::new(Semaphore::new(ROOM)) }, EventReceiver(receiver))
+    let (events, receiver) = mpsc::channel(MESSAGES);
+    let receiver = EventReceiver { events: receiver, here: Vec::new().into_iter(), room: None };
+    (EventSender { events, room: Arc::new(Semaphore::new(ROOM)) }, receiver)
 }
 
 impl EventSender {
-    /// Sends an event; waits while there is no room. One that nobody will receive is dropped.
-    pub async fn send(&self, event: RunEvent) {
-        let units = (weight(&event) / UNIT + 1).min(ROOM);
+    /// Sends events as one message; waits while there is no room. Those that nobody will receive are dropped.
+    pub async fn send(&self, events: Vec<RunEvent>) {
+        let units = events.iter().map(|event| weight(event) / UNIT + 1).sum::<usize>().min(ROOM);
         let room = Arc::clone(&self.room);
         // Within u32: at most ROOM. The semaphore is never closed.
         let Ok(permit) = room.acquire_many_owned(units as u32).await else { return };
-        let _ = self.events.send((event, permit)).await;
+        let _ = self.events.send((events, permit)).await;
     }
 }
 
 impl EventReceiver {
     /// The next event; none when all senders are gone.
     pub async fn recv(&mut self) -> Option<RunEvent> {
-        self.0.recv().await.map(|(event, _)| event)
+        loop {
+            if let Some(event) = self.here() {
+                return Some(event);
+            }
+            let (events, room) = self.events.recv().await?;
+            self.here = events.into_iter();
+            self.room = Some(room);
+        }
+    }
+
+    /// The next event of the message that has come last, if there is one more in it.
+    pub fn here(&mut self) -> Option<RunEvent> {
+        let next = self.here.next();
+        if self.here.len() == 0 {
+            self.room = None;
+        }
+        next
     }
 }
 
@@ -70,8 +94,24 @@ mod tests {
 
     use super::*;
 
-    fn note(size: usize) -> RunEvent {
-        RunEvent::Note { host: "a".into(), text: "x".repeat(size) }
+    fn note(size: usize) -> Vec<RunEvent> {
+        vec![RunEvent::Note { host: "a".into(), text: "x".repeat(size) }]
+    }
+
+    #[tokio::test]
+    async fn what_is_told_together_comes_in_order_and_gives_its_room_back_when_all_is_heard() {
+        let (sender, mut receiver) = event_channel();
+        let free = || sender.room.available_permits();
+        sender.send([1, 2 * UNIT, 3].into_iter().flat_map(note).collect()).await;
+        assert_eq!((free(), receiver.here().is_none()), (ROOM - 5, true), "nothing has come yet");
+        let mut sizes = Vec::new();
+        while sizes.len() < 3 {
+            assert_eq!(free(), ROOM - 5);
+            let Some(RunEvent::Note { text, .. }) = receiver.recv().await else { panic!("a note was sent") };
+            sizes.push(text.len());
+        }
+        assert_eq!(sizes, [1, 2 * UNIT, 3]);
+        assert_eq!((free(), receiver.here().is_none()), (ROOM, true));
     }
 
     #[tokio::test]

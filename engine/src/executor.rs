@@ -479,6 +479,7 @@ impl Work {
             };
             match next {
                 Ok(FromAgent::Events(events)) => {
+                    let mut told = Vec::with_capacity(events.len());
                     for mut event in events {
                         numbers.settle(&mut event);
                         if let Event::Ended(result) = &event
@@ -487,11 +488,15 @@ impl Work {
                             restarting = None;
                         }
                         match bounds.admit(event) {
-                            Ok(Some(event)) => self.event(event, bounds).await,
+                            Ok(Some(event)) => self.event(event, bounds, &mut told),
                             Ok(None) => {}
-                            Err(excess) => return broken(excess),
+                            Err(excess) => {
+                                self.shared.tell_together(told).await;
+                                return broken(excess);
+                            }
                         }
                     }
+                    self.shared.tell_together(told).await;
                 }
                 Ok(FromAgent::Need(digests)) => {
                     if let Err(excess) = bounds.asked(digests.len()) {
@@ -557,7 +562,8 @@ impl Work {
         }
     }
 
-    async fn event(&mut self, event: Event, bounds: &mut Bounds) {
+    /// Takes an event in, and adds what is to be told of it.
+    fn event(&mut self, event: Event, bounds: &mut Bounds, told: &mut Vec<RunEvent>) {
         let host = Arc::clone(&self.host);
         let label = |task: u32| self.labels.get(task as usize).cloned();
         let event = match event {
@@ -586,7 +592,7 @@ impl Work {
                     && let Some(text) =
                         changed_all_the_same(self.shared.options.mode, &host, task, &result, self.waivers())
                 {
-                    self.shared.tell(RunEvent::Note { host: Arc::clone(&host), text }).await;
+                    told.push(RunEvent::Note { host: Arc::clone(&host), text });
                 }
                 task.map(|task| {
                     let waivers = self.shared.planner.as_deref().and_then(Planner::waivers);
@@ -595,9 +601,7 @@ impl Work {
                 })
             }
         };
-        if let Some(event) = event {
-            self.shared.tell(event).await;
-        }
+        told.extend(event);
     }
 
     /// Drift that is known and let be.
