@@ -33,7 +33,8 @@ params! {
     /// A package of the node's own package manager: apt, dnf, zypper, pacman or apk. Packages that are ready
     /// together are installed and removed in one transaction; configuration files that were changed by hand are
     /// kept. The package index is refreshed only where it does not know a name or version, is older than the
-    /// sources of packages, or is too old for `latest`.
+    /// sources of packages, or is too old for `latest`. An installation that was cut short before is brought to its
+    /// end first, as long as nothing must be removed for it.
     ///
     /// apt is proven on real hosts; dnf 4 with rpm's database in a root directory of its own. zypper and pacman are
     /// proven in such a root directory and written from their manuals otherwise, dnf 5 and apk only from their

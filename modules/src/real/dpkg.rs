@@ -64,7 +64,10 @@ impl Part {
 enum Status {
     Absent,
     Configuration,
+    /// Its files are there, its configuration is to come.
     Broken,
+    /// Not even its files need be there: only unpacking it again helps.
+    Half,
     Installed,
 }
 
@@ -80,10 +83,13 @@ impl Database {
             }
             let mut words = fields.status.split(' ');
             let held = words.next() == Some("hold");
-            let state = match words.nth(1).unwrap_or_default() {
+            let flag = words.next();
+            let state = match words.next().unwrap_or_default() {
+                _ if flag == Some("reinstreq") => Status::Half,
                 "installed" | "triggers-awaited" | "triggers-pending" => Status::Installed,
                 "config-files" => Status::Configuration,
                 "not-installed" | "" => Status::Absent,
+                "half-installed" => Status::Half,
                 _ => Status::Broken,
             };
             if name == "dpkg" && state == Status::Installed {
@@ -188,8 +194,25 @@ impl Database {
         match self.entry(name).map(|entry| entry.status) {
             None | Some(Status::Absent | Status::Installed) => Remains::Nothing,
             Some(Status::Configuration) => Remains::Configuration,
-            Some(Status::Broken) => Remains::Broken,
+            Some(Status::Broken | Status::Half) => Remains::Broken,
         }
+    }
+
+    /// Whether anything is neither installed nor gone.
+    pub(super) fn is_broken(&self) -> bool {
+        self.entries.iter().any(|entry| matches!(entry.status, Status::Broken | Status::Half))
+    }
+
+    /// Packages that must be unpacked again, each as `name:arch` with whether somebody asked for it.
+    pub(super) fn half_installed(&self) -> Vec<(String, bool)> {
+        let halves = self.entries.iter().filter(|entry| entry.status == Status::Half);
+        halves
+            .map(|entry| {
+                let (name, architecture) =
+                    (entry.name.within(&self.text), entry.architecture.within(&self.text));
+                (format!("{name}:{architecture}"), entry.manual)
+            })
+            .collect()
     }
 
     /// All fully installed packages as `name`, or `name:arch` where that is not the node's own.
@@ -426,6 +449,31 @@ Auto-Installed: 0
         assert_eq!(database.remains("half"), Remains::Broken);
         assert_eq!(database.remains("nginx"), Remains::Nothing);
         assert_eq!(database.remains("unheard-of"), Remains::Nothing);
+        assert!(database.is_broken());
+        assert_eq!(database.half_installed(), []);
+    }
+
+    #[test]
+    fn what_must_be_unpacked_again_is_told_from_what_only_waits_for_its_configuration() {
+        let states = [
+            ("a", "install reinstreq half-installed"),
+            ("b", "install ok half-installed"),
+            ("c", "install reinstreq unpacked"),
+            ("d", "install ok unpacked"),
+            ("e", "install ok installed"),
+            ("f", "deinstall ok config-files"),
+        ];
+        let entry = |(name, status)| {
+            format!("Package: {name}\nStatus: {status}\nArchitecture: amd64\nVersion: 1\n\n")
+        };
+        let text: String = states.into_iter().map(entry).collect();
+        let auto = b"Package: b\nArchitecture: amd64\nAuto-Installed: 1\n";
+        let database = Database::parse(text.into_bytes(), auto);
+        let halves = database.half_installed();
+        let halves: Vec<_> = halves.iter().map(|(name, manual)| (name.as_str(), *manual)).collect();
+        assert_eq!(halves, [("a:amd64", true), ("b:amd64", false), ("c:amd64", true)]);
+        let whole = b"Package: e\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n";
+        assert!(database.is_broken() && !Database::parse(whole.to_vec(), b"").is_broken());
     }
 
     #[test]

@@ -88,6 +88,54 @@ fn everything_is_killed_while_dpkg_configures_a_package() {
     }
 }
 
+/// dpkg as it is when it was stopped while it unpacked what an unpacked package needs, or before.
+fn unpacked_alone(hosts: &Hosts, library: &str) {
+    hosts.sh(
+        HOST,
+        &format!(
+            "set -e; apt-get update -q >/dev/null; dpkg --purge cm-lab-daemon cm-lab-lib >/dev/null 2>&1; \
+             cd \"$(mktemp -d)\"; apt-get download -q cm-lab-daemon cm-lab-lib >/dev/null 2>&1; \
+             dpkg --unpack cm-lab-daemon_*.deb cm-lab-lib_*.deb >/dev/null; apt-mark auto cm-lab-lib >/dev/null; \
+             {library}; dpkg --audit | grep -q cm-lab-daemon"
+        ),
+    );
+}
+
+#[test]
+fn what_dpkg_left_half_unpacked_is_installed_again_before_anything_else() {
+    let Some(hosts) = fragile_hosts() else { return };
+    let repository = repository(hosts);
+    repository.role("daemon", "tasks:\n  - package: cm-lab-daemon\n");
+    let of_library = |edit: &str| format!("sed -i '/^Package: cm-lab-lib$/,/^$/{edit}' /var/lib/dpkg/status");
+    for (library, told) in [
+        (of_library("s/^Status: .*/Status: install reinstreq half-installed/"), "installed again first"),
+        (
+            format!(
+                "{}; sed -i '/^Package: cm-lab-lib$/,/^$/d' /var/lib/apt/extended_states",
+                of_library("d")
+            ),
+            "--fix-broken",
+        ),
+    ] {
+        unpacked_alone(hosts, &library);
+        // Neither of what one would type helps, or this test proves nothing.
+        hosts.sh(
+            HOST,
+            "! dpkg --configure -a >/dev/null 2>&1 && ! apt-get install -y cm-lab-daemon >/dev/null 2>&1",
+        );
+        let next = recovers(hosts, &repository, HOST, "daemon on packs");
+        let notes: String =
+            next.events().iter().filter(|event| event["event"] == "note").map(ToString::to_string).collect();
+        assert!(notes.contains(told), "{}", next.said());
+        assert_eq!(
+            hosts.sh(HOST, "dpkg --audit; dpkg-query -W -f '${Status}\n' cm-lab-daemon cm-lab-lib | sort -u"),
+            "install ok installed\n"
+        );
+        assert_eq!(hosts.sh(HOST, "apt-mark showauto cm-lab-lib"), "cm-lab-lib\n", "{told}");
+    }
+    hosts.sh(HOST, "apt-get purge -y cm-lab-daemon cm-lab-lib >/dev/null");
+}
+
 #[test]
 fn only_the_agent_is_killed_and_apt_goes_on_without_it() {
     let Some(hosts) = fragile_hosts() else { return };

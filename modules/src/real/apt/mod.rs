@@ -1,6 +1,7 @@
 //! Packages by apt and dpkg: looks read dpkg's files, changes are one `apt-get` of all that is asked for.
 
 mod index;
+mod mend;
 mod output;
 mod resolve;
 mod transaction;

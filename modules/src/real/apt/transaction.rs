@@ -19,11 +19,7 @@ use crate::{
         Command, Finished, PackageAction, PackageRequest, Predicted, Refusal, Remains, Transacted,
         Transaction,
     },
-    real::{
-        bystanders,
-        dpkg::{self, Database},
-        locks,
-    },
+    real::{bystanders, dpkg::Database, locks},
     version_pattern::version_matches,
 };
 
@@ -156,9 +152,7 @@ impl Apt<'_> {
         notes: &mut Vec<String>,
     ) -> Result<Vec<Result<(), Problem>>, Problem> {
         locks::wait(self.root, INSTALLATION_LOCKS, transaction.deadline, transaction.waiting)?;
-        if dpkg::was_interrupted(self.root) {
-            self.finish_interrupted(transaction.deadline, notes)?;
-        }
+        self.mend(transaction, notes)?;
         let before = self.database()?;
         let resolved = self.resolve(&transaction.requests, false, transaction.deadline)?;
         let mut results: Vec<Result<(), Problem>> = resolved
@@ -373,19 +367,6 @@ impl Apt<'_> {
         Err(Problem::new("other package managers took dpkg's lock again and again"))
     }
 
-    /// Brings an interrupted installation to its end, without which apt refuses to do anything.
-    fn finish_interrupted(&self, deadline: Instant, notes: &mut Vec<String>) -> Result<(), Problem> {
-        let argv = to_words(&["dpkg", "--configure", "-a", "--force-confdef", "--force-confold"]);
-        let finished = self.run(argv, None, deadline)?;
-        notes.push(if finished.success() {
-            "dpkg had been interrupted: `dpkg --configure -a` brought its work to an end first".to_owned()
-        } else {
-            let complaints = output::complaints(&finished.output).join("; ");
-            format!("dpkg had been interrupted, and `dpkg --configure -a` failed: {complaints}")
-        });
-        Ok(())
-    }
-
     /// Sets dpkg's selection of packages: `hold` or `install`.
     fn select(&self, names: &[&str], selection: &str, transaction: &Transaction<'_>) -> Result<(), Problem> {
         let lines: String = names.iter().map(|name| format!("{name} {selection}\n")).collect();
@@ -407,7 +388,7 @@ impl Apt<'_> {
         Err(Problem::new("other package managers took dpkg's lock again and again"))
     }
 
-    fn run_marked(&self, head: &[&str], names: &[&str], deadline: Instant) -> Result<(), Problem> {
+    pub(super) fn run_marked(&self, head: &[&str], names: &[&str], deadline: Instant) -> Result<(), Problem> {
         let mut argv = to_words(head);
         argv.extend(names.iter().map(|&name| name.to_owned()));
         let finished = self.run(argv, None, deadline)?;
@@ -417,7 +398,12 @@ impl Apt<'_> {
         Err(told(&format!("`{} {}`", head[..2].join(" "), names.join(" ")), &finished.output))
     }
 
-    fn run(&self, argv: Vec<String>, stdin: Option<Vec<u8>>, deadline: Instant) -> Result<Finished, Problem> {
+    pub(super) fn run(
+        &self,
+        argv: Vec<String>,
+        stdin: Option<Vec<u8>>,
+        deadline: Instant,
+    ) -> Result<Finished, Problem> {
         let program = format!("running `{}`", argv[..2.min(argv.len())].join(" "));
         // needrestart would restart services on its own; what restarts is said in the role.
         let env = [
@@ -468,7 +454,7 @@ fn words<'a>(steps: impl Iterator<Item = &'a Step>) -> Vec<String> {
     words
 }
 
-fn to_words(words: &[&str]) -> Vec<String> {
+pub(super) fn to_words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
