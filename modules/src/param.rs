@@ -133,7 +133,13 @@ impl AbsolutePath {
         if text.contains('\0') {
             return Err("a path cannot hold a NUL byte".into());
         }
-        let mut clean = String::from("/");
+        // Nearly all are written as they are kept.
+        let odd = |pair: &[u8]| matches!(pair, [b'/', b'/' | b'.']);
+        if text.len() > 1 && !text.ends_with('/') && !text.as_bytes().windows(2).any(odd) {
+            return Ok(Self(PathBuf::from(text)));
+        }
+        let mut clean = String::with_capacity(text.len());
+        clean.push('/');
         for part in text.split('/').filter(|part| !part.is_empty() && *part != ".") {
             if part == ".." {
                 return Err(format!("{text:?} has a `..` part; write the path out"));
@@ -356,7 +362,13 @@ mod tests {
         assert_eq!(AbsolutePath::parse("//srv//www/./").unwrap().0, PathBuf::from("/srv/www"));
         assert_eq!(AbsolutePath::parse("/").unwrap().0, PathBuf::from("/"));
         assert!(AbsolutePath::parse("srv").is_err());
-        assert!(AbsolutePath::parse("/srv/../etc").is_err());
+        assert_eq!(AbsolutePath::parse("/root/.ssh/").unwrap().0, PathBuf::from("/root/.ssh"));
+        for same in ["/srv", "/srv/www/a.b", "/root/.ssh/..keys", "/srv/ "] {
+            assert_eq!(AbsolutePath::parse(same).unwrap().0.as_os_str(), same);
+        }
+        for bad in ["/srv/../etc", "/..", "/srv/.."] {
+            assert!(AbsolutePath::parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

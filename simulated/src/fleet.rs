@@ -35,6 +35,8 @@ pub struct Ground {
     pub parent: PathBuf,
     /// Agents that may run at once, all processes together.
     pub agents: usize,
+    /// Tasks of the role, [`TASKS`](crate::TASKS) or more.
+    pub tasks: usize,
 }
 
 /// Nodes that hang.
@@ -149,7 +151,7 @@ impl Fleet {
         if repository.exists() {
             return Ok(repository);
         }
-        role::write(&repository, ROLE)?;
+        role::write(&repository, ROLE, self.ground.tasks)?;
         fs::write(repository.join("cm.toml"), "")?;
         let host_key = fs::read_to_string(self.path("host_key.pub"))?;
         let mut hosts = String::from("hosts:\n");
@@ -205,7 +207,7 @@ impl Fleet {
     pub fn apply_unchanged(&self, hosts: u32, more: &[&str]) -> anyhow::Result<Measured> {
         let measured = self.apply(&self.repository(hosts)?, more)?;
         let said = fs::read_to_string(self.path("output"))?;
-        let all = format!("{hosts} hosts: {hosts} ok   tasks: {} ok   ", hosts as usize * role::TASKS);
+        let all = format!("{hosts} hosts: {hosts} ok   tasks: {} ok   ", hosts as usize * self.ground.tasks);
         if !said.lines().last().is_some_and(|line| line.starts_with(&all)) {
             bail!(
                 "an apply with nothing to change changed something: {}",

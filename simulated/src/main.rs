@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use cm_simulated::{Fleet, Ground, Scale, hanging, process, scale};
+use cm_simulated::{Fleet, Ground, Scale, TASKS, hanging, process, scale};
 
 /// Measures `cm apply` with nothing to change on simulated nodes.
 #[derive(Parser)]
@@ -23,6 +23,9 @@ struct Arguments {
     /// Agents that run at once.
     #[arg(long, default_value_t = 8)]
     agents: usize,
+    /// Tasks of the role.
+    #[arg(long, default_value_t = TASKS)]
+    tasks: usize,
     /// Tries hosts that hang, too, among so many.
     #[arg(long)]
     hang: Option<u32>,
@@ -35,9 +38,9 @@ fn main() -> anyhow::Result<()> {
     if let Some(done) = process() {
         return done;
     }
-    let Arguments { cm, counts, folder, forks, agents, hang, keep } = Arguments::parse();
-    let mut fleet =
-        Fleet::prepare(Ground { cm, simulated: std::env::current_exe()?, parent: folder, agents })?;
+    let Arguments { cm, counts, folder, forks, agents, tasks, hang, keep } = Arguments::parse();
+    let simulated = std::env::current_exe()?;
+    let mut fleet = Fleet::prepare(Ground { cm, simulated, parent: folder, agents, tasks })?;
     let counts = counts.iter().map(|count| {
         let (hosts, times) = count.split_once('x').unwrap_or((count, "1"));
         anyhow::Ok((hosts.parse()?, times.parse()?))

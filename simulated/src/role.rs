@@ -1,28 +1,32 @@
-//! The role that is applied to simulated nodes: 100 tasks of the kinds that hold in a root without an init system.
+//! The role that is applied to simulated nodes: tasks of the kinds that hold in a root without an init system.
 
 use std::{fs, io, path::Path};
 
-/// How many tasks the role has.
+/// How many tasks the role has where nothing else is asked for.
 pub const TASKS: usize = 100;
+/// How many of them are no templated files.
+const OTHERS: usize = 37;
 
 /// Packages that the image of the lab has: their state is read from dpkg's own files, nothing is installed.
 const PACKAGES: [&str; 11] =
     ["bash", "coreutils", "dash", "dpkg", "grep", "gzip", "hostname", "passwd", "sed", "tar", "curl"];
 
-/// Writes `roles/NAME` into a repository: 11 packages, 63 templated files of 1 KiB, 10 directories, 5 links, 5 users,
-/// 3 groups, 3 edits of lines. No service and no runtime setting: nothing runs in these roots.
+/// Writes `roles/NAME` into a repository: 11 packages, 10 directories, 5 links, 5 users, 3 groups, 3 edits of lines,
+/// and templated files of 1 KiB up to the number of tasks. No service and no runtime setting: nothing runs in these
+/// roots.
 ///
 /// # Errors
 /// When the files cannot be written.
-pub fn write(repository: &Path, name: &str) -> io::Result<()> {
+pub fn write(repository: &Path, name: &str, tasks: usize) -> io::Result<()> {
+    let files = tasks.saturating_sub(OTHERS);
     let role = repository.join("roles").join(name);
     fs::create_dir_all(role.join("templates"))?;
-    let mut tasks = String::from(
+    let mut text = String::from(
         "description: what simulated nodes are measured with\nparams:\n  port: { type: int, default: 8080 }\ntasks:\n",
     );
     let mut count = 0;
-    let mut task = |text: String| {
-        tasks.push_str(&text);
+    let mut task = |task: String| {
+        text.push_str(&task);
         count += 1;
     };
     for package in PACKAGES {
@@ -40,7 +44,7 @@ pub fn write(repository: &Path, name: &str) -> io::Result<()> {
             number % 5
         ));
     }
-    for number in 0..63 {
+    for number in 0..files {
         task(format!(
             "  - file: /srv/app/part{}/{number}.conf\n    template: conf.j2\n    mode: \"0644\"\n",
             number % 10
@@ -52,8 +56,8 @@ pub fn write(repository: &Path, name: &str) -> io::Result<()> {
     for (number, file) in ["/etc/login.defs", "/etc/profile", "/etc/shells"].into_iter().enumerate() {
         task(format!("  - line: {file}\n    text: \"# simulated {number}\"\n"));
     }
-    debug_assert_eq!(count, TASKS);
-    fs::write(role.join("role.yaml"), tasks)?;
+    debug_assert_eq!(count, files + OTHERS);
+    fs::write(role.join("role.yaml"), text)?;
     let filling = "# a line that fills the file up to a size that is usual for such files\n".repeat(13);
     let template =
         format!("# {{{{ node.os.name }}}}\nlisten {{{{ port }}}}\nworkers {{{{ node.cpus }}}}\n{filling}");

@@ -65,8 +65,9 @@ fn script(role: &Role) -> String {
          for f in {files}; do sha256sum $f; stat -c '%n %F %U %G %a %s' $f; done\n\
          for d in {directories} {homes}; do stat -c '%n %F %U %G %a' $d; done\n\
          for l in {links}; do echo $l $(readlink $l); done\n\
-         for u in {users}; do getent passwd $u; id $u; done\n\
-         for g in {groups}; do getent group $g; done\n\
+         sorted() {{ tr -s \"$1\" '\\n' | sort | tr '\\n' ' '; echo; }}\n\
+         for u in {users}; do getent passwd $u; id -Gn $u | sorted ' '; done\n\
+         for g in {groups}; do getent group $g | cut -d: -f1-3; getent group $g | cut -d: -f4 | sorted ,; done\n\
          for p in {packages}; do dpkg-query -W -f '${{Package}} ${{Version}} ${{Status}}\\n' $p; done\n\
          for s in {services}; do echo $s $(systemctl is-enabled $s) $(systemctl is-active $s); done\n\
          true",
@@ -89,6 +90,21 @@ mod tests {
         assert_eq!(difference("a\nb\n", "a\nb\n"), None);
         assert_eq!(difference("a\nb\n", "a\nc\n").unwrap(), "`b` instead of `c`");
         assert_eq!(difference("a\n", "a\nc\n").unwrap(), "`nothing` instead of `c`");
+    }
+
+    /// In which order groups were made and got their members is nobody's wish.
+    #[test]
+    fn members_of_groups_have_no_order() {
+        let sorted = script(&Role::sized(Size::Small));
+        let sorted = sorted.lines().find(|line| line.starts_with("sorted()")).unwrap().to_owned();
+        let run = |text: &str| {
+            let mut sh = std::process::Command::new("sh");
+            let output = sh.args(["-c", &format!("{sorted}\nprintf '{text}' | sorted ,")]);
+            String::from_utf8(output.output().unwrap().stdout).unwrap()
+        };
+        assert_eq!(run("b,c,a\\n"), "a b c \n");
+        assert_eq!(run("c,a,b\\n"), run("b,c,a\\n"));
+        assert_ne!(run("c,a\\n"), run("b,c,a\\n"));
     }
 
     #[test]

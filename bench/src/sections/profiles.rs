@@ -115,7 +115,7 @@ const REPLACE: &str = "set -e; cd /var/lib/cm/agent; cat > new; chmod 700 new; \
 /// The controller and all agents of a run with simulated nodes.
 fn on_simulated(ground: &Ground, perf: &Perf, programs: &Programs, findings: &mut Findings) -> Result<()> {
     let hosts = ground.pick(1000, 200);
-    let mut fleet = scale::fleet_of(ground, &programs.controller)?;
+    let mut fleet = scale::fleet_of(ground, &programs.controller, cm_simulated::TASKS)?;
     replace_simulated(&fleet, &programs.agent)?;
     fleet.up(hosts, &Hanging::default())?;
     fleet.apply(&fleet.repository(hosts)?, &["--forks", FORKS])?;

@@ -52,11 +52,11 @@ fn run(ground: &Ground) -> Result<Findings> {
 
 /// Simulated nodes that run the agent inside this `cm`.
 pub fn fleet(ground: &Ground) -> Result<Fleet> {
-    fleet_of(ground, &ground.cm)
+    fleet_of(ground, &ground.cm, TASKS)
 }
 
-/// Simulated nodes that run the agent inside another `cm`.
-pub fn fleet_of(ground: &Ground, cm: &Path) -> Result<Fleet> {
+/// Simulated nodes that run the agent inside another `cm`, with so many tasks.
+pub fn fleet_of(ground: &Ground, cm: &Path, tasks: usize) -> Result<Fleet> {
     let memory = PathBuf::from("/dev/shm");
     let parent = if memory.is_dir() { memory } else { ground.folder("simulated")? };
     ground.say("making the tree that all nodes begin with");
@@ -65,6 +65,7 @@ pub fn fleet_of(ground: &Ground, cm: &Path) -> Result<Fleet> {
         simulated: std::env::current_exe()?,
         parent,
         agents: AGENTS,
+        tasks,
     })
 }
 

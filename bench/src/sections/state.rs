@@ -21,12 +21,15 @@ pub const SECTION: Section = Section {
     about: "\
 A database is filled as `cm` fills it, by the same calls with the same batches: 500 runs of 1,000 hosts × 200 tasks, \
 one run in ten of which changes something. Measured is the processor time of recording a host, against the \
-controller's processor time for a host of an apply with nothing to change (100 simulated hosts, 100 tasks, measured \
-just before); then whole processes of `cm` over the full database, from start to end. Then as many runs again while \
+controller's processor time for a host of an apply of as many tasks with nothing to change (100 simulated hosts, \
+measured just before); then whole processes of `cm` over the full database, from start to end. Then as many runs again while \
 the past is bounded to half as many, and the compaction of a copy from which nearly all runs were taken.",
     quick: true,
     run: measure,
 };
+
+/// Tasks of a host, in the database and in the run that it is compared with.
+const TASKS: usize = 200;
 
 /// What `state/examples/figures.rs` prints.
 #[derive(Deserialize)]
@@ -57,7 +60,7 @@ fn measure(ground: &Ground) -> Result<Findings> {
 
 /// Processor time of the controller for one host, in microseconds.
 fn a_host(ground: &Ground) -> Result<f64> {
-    let mut fleet = super::scale::fleet(ground)?;
+    let mut fleet = super::scale::fleet_of(ground, &ground.cm, TASKS)?;
     let wanted = Scale { counts: vec![(100, ground.pick(5, 1))], forks: 100 };
     let points = cm_simulated::scale(&mut fleet, &wanted, &mut |text| ground.say(text))?;
     let point = points.first().context("one number of hosts was asked for")?;
