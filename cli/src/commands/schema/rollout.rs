@@ -9,7 +9,8 @@ use super::{
 
 /// `rollout:` of a role.
 pub fn schema() -> Value {
-    let size = || json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string", "pattern": "^ *[0-9]+ *%? *$" }] });
+    let written = "^\\s*\\+?([0-9]+|0*(100|[0-9]{1,2})\\s*%)\\s*$";
+    let size = || json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string", "pattern": written }] });
     let count = || json!({ "type": "integer", "minimum": 1 });
     let spread = json!({ "anyOf": [
         { "type": "string" },
@@ -29,8 +30,8 @@ pub fn schema() -> Value {
             "gate_interval": described(duration(), "The time between two tries of a gate."),
             "max_failures": described(size(), "Nodes that may fail."),
             "on_failure": { "enum": ["pause", "abort", "rollback"], "description": "What is done when more fail." },
-            "gates": { "type": "array", "items": gate(), "description": "What must hold after a node, or a batch." },
-            "hooks": { "type": "array", "items": hook(), "description": "Commands round nodes and batches." },
+            "gates": { "type": ["array", "null"], "items": gate(), "description": "What must hold after a node, or a batch." },
+            "hooks": { "type": ["array", "null"], "items": hook(), "description": "Commands round nodes and batches." },
         }),
         &[],
     );
@@ -65,6 +66,10 @@ fn hook() -> Value {
     for key in keys {
         hook["properties"][key] = text();
     }
-    hook["anyOf"] = keys.iter().map(|key| json!({ "required": [key] })).collect();
+    let one_of = |keys: &[&str]| -> Value { keys.iter().map(|key| json!({ "required": [key] })).collect() };
+    hook["anyOf"] = one_of(&keys);
+    // Only what is done round a node may be done already.
+    hook["if"] = json!({ "required": ["already"] });
+    hook["then"] = json!({ "anyOf": one_of(&keys[..2]) });
     hook
 }

@@ -23,11 +23,11 @@ pub fn text() -> Value {
     json!({ "type": ["string", "integer"] })
 }
 
-/// Seconds as a number, or `500ms`, `10s`, `5m`, `2h`, `1d`.
+/// Seconds as a number, or `500ms`, `10s`, `5m` or `5min`, `2h`, `1d`.
 pub fn duration() -> Value {
     json!({ "anyOf": [
         { "type": "number", "minimum": 0 },
-        { "type": "string", "pattern": "^[0-9.]+ *(ms|s|m|h|d)?$" },
+        { "type": "string", "pattern": "^([0-9]+\\.?[0-9]*|\\.[0-9]+)(ms|s|m|min|h|d)?$" },
     ] })
 }
 
