@@ -196,8 +196,13 @@ fn rsync(
     apply: &dyn Fn() -> Result<Cost>,
 ) -> Result<Option<Comparison>> {
     let here = Command::new("rsync").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let there = site.sh_on_all("command -v rsync || true")?;
-    if !here.is_ok_and(|status| status.success()) || there.iter().any(|path| path.trim().is_empty()) {
+    if !here.is_ok_and(|status| status.success()) {
+        return Ok(None);
+    }
+    ground.say("installing rsync on the hosts");
+    let install = "apt-get update -q && apt-get install -q -y --no-install-recommends rsync";
+    let there = site.sh_on_all(&format!("({install}) >/dev/null 2>&1; command -v rsync || true"))?;
+    if there.iter().any(|path| path.trim().is_empty()) {
         return Ok(None);
     }
     let commands = || -> Result<Vec<Command>> {
